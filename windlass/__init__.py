@@ -1,0 +1,1 @@
+"""Windlass: provision a Debian server, and release Python web apps onto it."""
