@@ -1,0 +1,3 @@
+"""The version of the code: the one place that says it."""
+
+VERSION = "1.0.0"
