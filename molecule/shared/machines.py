@@ -138,7 +138,17 @@ def hand_over(lab: Lab, machine: dict[str, Any], key: str) -> None:
         ssh-keygen -q -A
         systemctl restart ssh
     """
-    podman("exec", "--interactive", lab.container(machine["name"]), "sh", "-c", script, "sh", user, text=key + "\n")
+    podman(
+        "exec",
+        "--interactive",
+        lab.container(machine["name"]),
+        "sh",
+        "-c",
+        script,
+        "sh",
+        user,
+        text=key + "\n",
+    )
 
 
 def start_acme(lab: Lab) -> dict[str, str]:
@@ -231,7 +241,9 @@ def host_key(lab: Lab, machine: str) -> str:
 def forget_stale_key(lab: Lab, machine: str, address: str, known_hosts: Path) -> None:
     """Drop a recorded key of an earlier machine that had this address."""
     if known_hosts.exists() and host_key(lab, machine) not in known_hosts.read_text():
-        subprocess.run(["ssh-keygen", "-q", "-R", address, "-f", str(known_hosts)], check=True, capture_output=True)
+        subprocess.run(
+            ["ssh-keygen", "-q", "-R", address, "-f", str(known_hosts)], check=True, capture_output=True
+        )
 
 
 def record_key(lab: Lab, machine: str, address: str, known_hosts: Path) -> None:
@@ -248,7 +260,10 @@ def wait_for_ssh(lab: Lab) -> None:
     for number, machine in enumerate(lab.machines, start=PROVIDER_FIRST_ADDRESS):
         address, _ = addresses(lab, number)
         deadline = time.monotonic() + 30
-        while subprocess.run(["ssh-keyscan", "-T", "2", "-t", "ed25519", address], capture_output=True).stdout == b"":
+        while (
+            subprocess.run(["ssh-keyscan", "-T", "2", "-t", "ed25519", address], capture_output=True).stdout
+            == b""
+        ):
             if time.monotonic() > deadline:
                 raise SystemExit(f"{machine['name']} ({address}) does not answer at port 22.")
             time.sleep(0.2)
@@ -271,7 +286,9 @@ def up(lab: Lab) -> None:
 
 def down(lab: Lab) -> None:
     """Remove the containers, the network, and what `up` wrote into the inventory."""
-    names = podman("ps", "--all", "--format", "{{.Names}}", "--filter", f"network={lab.network}", check=False).split()
+    names = podman(
+        "ps", "--all", "--format", "{{.Names}}", "--filter", f"network={lab.network}", check=False
+    ).split()
     if names:
         podman("rm", "--force", "--volumes", "--time", "2", *names)
         lab.changed = True
