@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from .extensions import db
 from .models import Process, utcnow
 
-INTERVAL = 5  # seconds between two heartbeats
+INTERVAL = 2  # seconds between two heartbeats
 ALIVE = timedelta(seconds=30)  # a process not seen for longer is not counted
 FORGET = timedelta(days=1)
 
@@ -43,10 +43,10 @@ class Meter:
         with self._lock:
             return sum(number for second, number in self._seconds if second > oldest)
 
-    def beat(self, kind: str) -> None:
-        """Write the heartbeat if the last one is 5 s old; a database that is away is only logged."""
+    def beat(self, kind: str, *, now: bool = False) -> None:
+        """Write the heartbeat if it is due, or `now`; a database that is away is only logged."""
         with self._lock:
-            if time.monotonic() < self._next_beat:
+            if time.monotonic() < self._next_beat and not now:
                 return
             self._next_beat = time.monotonic() + INTERVAL
         process = Process(
@@ -61,7 +61,7 @@ class Meter:
             with Session(db.engine) as session, session.begin():
                 session.merge(process)
         except Exception as error:
-            current_app.logger.warning("no heartbeat: %s", error)
+            current_app.logger.warning("no heartbeat: %s", getattr(error, "orig", error))
 
 
 def forget_dead() -> None:

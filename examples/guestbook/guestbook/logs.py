@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import sys
 import time
 from collections import deque
 from logging.handlers import SMTPHandler, SysLogHandler
@@ -37,9 +38,17 @@ class ErrorMail(SMTPHandler):
         return f"[guestbook] {' '.join(record.getMessage().split())[:120]}"
 
 
+class Syslog(SysLogHandler):
+    """Writes to syslog; a line that it does not take goes to stderr."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Lose no line where syslog is away or absent."""
+        print(self.format(record), file=sys.stderr)
+
+
 def syslog_handler(address: str, process: str) -> logging.Handler:
     """Write to syslog's socket with a tag, as a daemon does."""
-    handler = SysLogHandler(address)
+    handler = Syslog(address)
     handler.append_nul = False
     handler.setFormatter(logging.Formatter(f"guestbook-{process}[%(process)d]: {LINE}"))
     return handler

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from sqlalchemy import DateTime, Index, Integer, MetaData, String, Text, TypeDecorator
+from sqlalchemy import DateTime, Index, Integer, MetaData, Select, String, Text, TypeDecorator, select
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -62,6 +62,17 @@ class Message(Base):
             "processed_at": self.processed_at.isoformat() if self.processed_at else None,
             "processed_by": self.processed_by,
         }
+
+
+MAX_ID = 2**31 - 1  # what the column holds
+
+
+def newest_messages(limit: int, before: int | None = None) -> Select[tuple[Message]]:
+    """Ask for the newest messages, or the newest of those before an id."""
+    query = select(Message).order_by(Message.id.desc()).limit(limit)
+    if before is not None and 0 < before <= MAX_ID:
+        query = query.where(Message.id < before)
+    return query
 
 
 pending = Message.processed_at.is_(None)

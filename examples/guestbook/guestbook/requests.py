@@ -14,7 +14,11 @@ HEADERS = {
 
 def init_app(app: Flask) -> None:
     """Count requests and add headers."""
-    meter = Meter()
+    meter = app.extensions["meter"] = Meter()
+
+    @app.before_request
+    def start() -> None:
+        meter.count()
 
     @app.after_request
     def finish(response: Response) -> Response:
@@ -22,6 +26,5 @@ def init_app(app: Flask) -> None:
             response.headers.setdefault(name, value)
         if request.blueprint in {"api", "ops", "tests"}:
             response.headers.setdefault("Cache-Control", "no-store")
-        meter.count()
         meter.beat("web")
         return response

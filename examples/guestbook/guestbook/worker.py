@@ -6,6 +6,7 @@ import time
 
 from flask import current_app
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
 from .extensions import db
 from .heartbeat import Meter
@@ -30,9 +31,13 @@ def process_next() -> bool:
 
 
 def step(meter: Meter) -> bool:
-    """Do one job, if there is one; an error is logged and mailed, and does not end the worker."""
+    """Do one job, if there is one; an error does not end the worker, and a database away is waited for."""
     try:
         busy = process_next()
+    except OperationalError as error:
+        db.session.rollback()
+        current_app.logger.warning("worker: no database: %s", error.orig)
+        return False
     except Exception:
         db.session.rollback()
         current_app.logger.exception("worker: a job failed")

@@ -81,11 +81,17 @@ def test_errors_are_json_where_json_was_asked_for(app: Flask) -> None:
     assert "<h1>Not Found</h1>" in client.get("/nothing").text
 
 
-def test_syslog_gets_a_line_with_a_tag(tmp_path: Path) -> None:
+def test_syslog_gets_a_line_with_a_tag_and_stderr_while_it_is_away(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "log"
+    handler = logs.syslog_handler(str(log), "web")
+    record = logging.makeLogRecord({"name": "guestbook", "levelname": "ERROR", "msg": "Hello"})
+    handler.handle(record)
+    assert capsys.readouterr().err.endswith("ERROR guestbook: Hello\n")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as syslog:
-        syslog.bind(str(tmp_path / "log"))
-        handler = logs.syslog_handler(str(tmp_path / "log"), "web")
-        handler.handle(logging.makeLogRecord({"name": "guestbook", "levelname": "ERROR", "msg": "Hello"}))
+        syslog.bind(str(log))
+        handler.handle(record)
         line = syslog.recv(1000).decode()
         handler.close()
     assert line.startswith("<11>guestbook-web[")

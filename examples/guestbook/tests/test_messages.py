@@ -67,7 +67,9 @@ def test_the_api_creates_shows_and_lists(client: FlaskClient) -> None:
     assert [message["text"] for message in newest["messages"]] == ["three", "two"]
     older = client.get(f"/api/messages?before={ids[1]}").json
     assert [message["text"] for message in older["messages"]] == ["one"]
-    assert client.get("/api/messages/999999").status_code == 404
+    for absent in (999999, 2**31, 2**70):
+        assert client.get(f"/api/messages/{absent}").status_code == 404
+        assert client.get(f"/api/messages?before={absent}").json["total"] == 3
 
 
 def test_older_messages_are_on_further_pages(client: FlaskClient) -> None:

@@ -30,7 +30,7 @@ def test_stats_count_messages_and_requests(client: FlaskClient) -> None:
     client.post("/api/messages", json={"author": "Ada", "text": "Hello"})
     stats = client.get("/stats").json
     assert stats["messages"] == {"total": 1, "last_hour": 1, "pending": 1}
-    assert stats["requests"] == {"per_minute": 1, "handled": 1, "processes": 1}
+    assert stats["requests"] == {"per_minute": 2, "handled": 2, "processes": 1}
     assert stats["workers"] == []
 
 
@@ -44,7 +44,8 @@ def test_slow_is_bounded(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("guestbook.ops.time.sleep", slept.append)
     assert client.get("/slow").json["slept"] == 0.5
     assert client.post("/slow?seconds=60").json["slept"] == 5
-    assert slept == [0.5, 5]
+    assert client.get("/slow?seconds=nan").json["slept"] == 0
+    assert slept == [0.5, 5, 0]
 
 
 def test_routes_for_tests_are_absent_unless_asked_for() -> None:

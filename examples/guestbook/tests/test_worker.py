@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy.exc import OperationalError
 
 from guestbook import create_app, worker
 from guestbook.config import BASE, database_url
@@ -33,14 +34,6 @@ def test_stats_show_the_worker(client: FlaskClient) -> None:
     (seen,) = client.get("/stats").json["workers"]
     assert (seen["release"], seen["alive"]) == ("development", True)
     assert seen["seconds_ago"] < 5
-
-
-def test_a_failed_job_does_not_end_the_worker(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail() -> bool:
-        raise RuntimeError
-
-    monkeypatch.setattr(worker, "process_next", fail)
-    assert not worker.step(Meter())
 
 
 def test_sigterm_lets_the_worker_finish_its_job(tmp_path: Path) -> None:
@@ -74,3 +67,21 @@ def test_sigterm_lets_the_worker_finish_its_job(tmp_path: Path) -> None:
         assert second.processed_at is None
         db.session.rollback()
         db.engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("error", "level"), [(RuntimeError(), "ERROR"), (OperationalError("", {}, Exception("away")), "WARNING")]
+)
+def test_no_error_ends_the_worker_and_a_database_away_is_not_mailed(
+    app: Flask,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    level: str,
+) -> None:
+    def fail() -> bool:
+        raise error
+
+    monkeypatch.setattr(worker, "process_next", fail)
+    assert not worker.step(Meter())
+    assert [record.levelname for record in caplog.records if record.message.startswith("worker:")] == [level]

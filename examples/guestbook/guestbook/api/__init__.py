@@ -7,7 +7,7 @@ from werkzeug.datastructures import MultiDict
 
 from ..extensions import db
 from ..forms import MessageForm
-from ..models import Message
+from ..models import MAX_ID, Message, newest_messages
 
 bp = Blueprint("api", __name__, url_prefix="/api")
 
@@ -16,14 +16,12 @@ bp = Blueprint("api", __name__, url_prefix="/api")
 def messages() -> ResponseReturnValue:
     """List the newest messages: `limit` (50, at most 200), and `before` an id to go on from."""
     limit = min(max(request.args.get("limit", 50, type=int), 1), 200)
-    query = select(Message).order_by(Message.id.desc()).limit(limit)
-    if before := request.args.get("before", type=int):
-        query = query.where(Message.id < before)
+    found = db.session.scalars(newest_messages(limit, request.args.get("before", type=int)))
     total = db.session.scalar(select(func.count(Message.id)))
-    return {"total": total, "messages": [message.to_dict() for message in db.session.scalars(query)]}
+    return {"total": total, "messages": [message.to_dict() for message in found]}
 
 
-@bp.get("/messages/<int:message_id>")
+@bp.get(f"/messages/<int(max={MAX_ID}):message_id>")
 def message(message_id: int) -> ResponseReturnValue:
     """Show one message."""
     return db.get_or_404(Message, message_id).to_dict()

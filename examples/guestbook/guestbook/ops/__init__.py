@@ -35,7 +35,7 @@ def healthz() -> ResponseReturnValue:
     try:
         db.session.execute(select(Message.id).limit(1))
     except SQLAlchemyError as error:
-        current_app.logger.warning("health: %s", error)
+        current_app.logger.warning("healthz: %s", getattr(error, "orig", error))
         return {"status": "error", "database": type(error).__name__}, 503
     return {"status": "ok", "database": "ok"}
 
@@ -49,6 +49,7 @@ def version() -> ResponseReturnValue:
 @bp.get("/stats")
 def stats() -> ResponseReturnValue:
     """Count messages, and requests and jobs over all processes that are alive."""
+    current_app.extensions["meter"].beat("web", now=True)
     now = utcnow()
     seen = db.session.scalars(select(Process).where(Process.last_seen > now - FORGET)).all()
     alive = [process for process in seen if process.last_seen > now - ALIVE]
@@ -86,7 +87,7 @@ def stats() -> ResponseReturnValue:
 @test_bp.route("/slow", methods=["GET", "POST"])
 def slow() -> ResponseReturnValue:
     """Take `seconds` (0.5, at most 5) to answer: for load tests."""
-    seconds = min(max(request.args.get("seconds", 0.5, type=float), 0.0), 5.0)
+    seconds = min(5.0, max(0.0, request.args.get("seconds", 0.5, type=float)))
     time.sleep(seconds)
     return {"slept": seconds, **identity()}
 

@@ -2,11 +2,10 @@
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from sqlalchemy import select
 
 from ..extensions import db
 from ..forms import MessageForm
-from ..models import Message
+from ..models import Message, newest_messages
 
 bp = Blueprint("web", __name__)
 PAGE = 20
@@ -21,10 +20,8 @@ def index() -> ResponseReturnValue:
         db.session.commit()
         flash("Thank you for your message.")
         return redirect(url_for(".index"), 303)
-    query = select(Message).order_by(Message.id.desc()).limit(PAGE + 1)
-    if before := request.args.get("before", type=int):
-        query = query.where(Message.id < before)
-    messages = db.session.scalars(query).all()
+    before = request.args.get("before", type=int)
+    messages = db.session.scalars(newest_messages(PAGE + 1, before)).all()
     older = messages[PAGE - 1].id if len(messages) > PAGE else None
     page = render_template("index.html", form=form, messages=messages[:PAGE], older=older)
     return page, 422 if form.errors else 200
