@@ -70,9 +70,10 @@ def test_sigterm_lets_the_worker_finish_its_job(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "level"), [(RuntimeError(), "ERROR"), (OperationalError("", {}, Exception("away")), "WARNING")]
+    ("failure", "level"),
+    [(RuntimeError(), "ERROR"), (OperationalError("", {}, Exception("away")), "WARNING")],
 )
-def test_no_error_ends_the_worker_and_a_database_away_is_not_mailed(
+def test_no_error_ends_the_worker_and_an_absent_database_is_no_error(
     app: Flask,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -80,7 +81,7 @@ def test_no_error_ends_the_worker_and_a_database_away_is_not_mailed(
     level: str,
 ) -> None:
     def fail() -> bool:
-        raise error
+        raise failure
 
     monkeypatch.setattr(worker, "process_next", fail)
     assert not worker.step(Meter())
