@@ -77,7 +77,7 @@ def test_no_error_ends_the_worker_and_an_absent_database_is_no_error(
     app: Flask,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-    error: Exception,
+    failure: Exception,
     level: str,
 ) -> None:
     def fail() -> bool:
