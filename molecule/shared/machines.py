@@ -63,9 +63,7 @@ class Lab:
 
 def podman(*arguments: str, text: str | None = None, check: bool = True) -> str:
     """Run podman and return what it printed; `text` goes to its standard input."""
-    result = subprocess.run(
-        [str(HERE / "podman"), *arguments], input=text, capture_output=True, text=True, check=False
-    )
+    result = subprocess.run([str(HERE / "podman"), *arguments], input=text, capture_output=True, text=True, check=False)
     if check and result.returncode != 0:
         raise SystemExit(f"podman {arguments[0]} failed: {result.stderr.strip() or result.stdout.strip()}")
     return result.stdout.strip() if result.returncode == 0 else ""
@@ -185,7 +183,7 @@ def remember_root(lab: Lab, url: str, address_ca: Path) -> None:
     deadline = time.monotonic() + 30
     while True:
         try:
-            with urllib.request.urlopen(url, context=context, timeout=5) as response:
+            with urllib.request.urlopen(url, context=context, timeout=5) as response:  # noqa: S310 - always https
                 root = response.read().decode().strip()
             break
         except OSError as error:
@@ -205,7 +203,7 @@ def write_inventory(lab: Lab, key: str, settings: dict[str, str]) -> None:
     hosts: dict[str, dict[str, str]] = {}
     groups: dict[str, dict[str, Any]] = {}
     for number, machine in enumerate(lab.machines, start=PROVIDER_FIRST_ADDRESS):
-        ipv4, ipv6 = addresses(lab, number)
+        ipv4, _ = addresses(lab, number)
         hosts[machine["name"]] = {"ansible_host": ipv4}
         if lab.connect_as == "admin":
             forget_stale_key(lab, machine["name"], ipv4, known_hosts)
@@ -241,9 +239,7 @@ def host_key(lab: Lab, machine: str) -> str:
 def forget_stale_key(lab: Lab, machine: str, address: str, known_hosts: Path) -> None:
     """Drop a recorded key of an earlier machine that had this address."""
     if known_hosts.exists() and host_key(lab, machine) not in known_hosts.read_text():
-        subprocess.run(
-            ["ssh-keygen", "-q", "-R", address, "-f", str(known_hosts)], check=True, capture_output=True
-        )
+        subprocess.run(["ssh-keygen", "-q", "-R", address, "-f", str(known_hosts)], check=True, capture_output=True)
 
 
 def record_key(lab: Lab, machine: str, address: str, known_hosts: Path) -> None:
@@ -260,10 +256,7 @@ def wait_for_ssh(lab: Lab) -> None:
     for number, machine in enumerate(lab.machines, start=PROVIDER_FIRST_ADDRESS):
         address, _ = addresses(lab, number)
         deadline = time.monotonic() + 30
-        while (
-            subprocess.run(["ssh-keyscan", "-T", "2", "-t", "ed25519", address], capture_output=True).stdout
-            == b""
-        ):
+        while subprocess.run(["ssh-keyscan", "-T", "2", "-t", "ed25519", address], capture_output=True).stdout == b"":
             if time.monotonic() > deadline:
                 raise SystemExit(f"{machine['name']} ({address}) does not answer at port 22.")
             time.sleep(0.2)
@@ -286,9 +279,7 @@ def up(lab: Lab) -> None:
 
 def down(lab: Lab) -> None:
     """Remove the containers, the network, and what `up` wrote into the inventory."""
-    names = podman(
-        "ps", "--all", "--format", "{{.Names}}", "--filter", f"network={lab.network}", check=False
-    ).split()
+    names = podman("ps", "--all", "--format", "{{.Names}}", "--filter", f"network={lab.network}", check=False).split()
     if names:
         podman("rm", "--force", "--volumes", "--time", "2", *names)
         lab.changed = True
