@@ -1,0 +1,137 @@
+"""The verbs of `fab`. What they do is in windlass/verbs.py, which is imported only when a verb runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from invoke import Context, Exit, ParseError, Program
+from invoke import task as invoke_task
+
+APP = "name of the app; needed when the inventory has several"
+ENV = "an inventory: a folder of inventories/, or a path (default: that of ansible.cfg)"
+VERBOSE = "show what the build and the app's commands print"
+
+
+def task(**options: Any) -> Callable[..., Any]:
+    """Make a verb of a function: long options only, and its status becomes that of `fab`."""
+    decorate: Callable[..., Any] = invoke_task(auto_shortflags=False, **options)
+    return decorate
+
+
+def end(status: int) -> None:
+    """End `fab` with a status."""
+    if status:
+        raise Exit(code=int(status))
+
+
+@task(
+    help={
+        "app": APP,
+        "version": "branch, tag or commit (default: the app's entry)",
+        "env": ENV,
+        "verbose": VERBOSE,
+    }
+)
+def deploy(_: Context, app: str = "", version: str = "", env: str = "", verbose: bool = False) -> None:
+    """Release a version of an app, without a lost request."""
+    from windlass import verbs
+
+    end(verbs.deploy(app or None, version or None, env or None, verbose))
+
+
+@task(
+    help={
+        "app": APP,
+        "to": "a release of `fab releases` (default: the last good one)",
+        "env": ENV,
+        "verbose": VERBOSE,
+    }
+)
+def rollback(_: Context, app: str = "", to: str = "", env: str = "", verbose: bool = False) -> None:
+    """Go back to an earlier release, without a lost request."""
+    from windlass import verbs
+
+    end(verbs.rollback(app or None, to or None, env or None, verbose))
+
+
+@task(help={"app": APP, "env": ENV, "verbose": VERBOSE})
+def restart(_: Context, app: str = "", env: str = "", verbose: bool = False) -> None:
+    """Start the live release again, without a lost request."""
+    from windlass import verbs
+
+    end(verbs.restart(app or None, env or None, verbose))
+
+
+@task(help={"app": APP + " (default: all)", "env": ENV, "json": "print a JSON list"})
+def releases(_: Context, app: str = "", env: str = "", json: bool = False) -> None:
+    """List the releases on the servers, newest first."""
+    from windlass import verbs
+
+    end(verbs.releases(app or None, env or None, json))
+
+
+@task(help={"app": APP + " (default: all)", "env": ENV, "json": "print a JSON list"})
+def status(_: Context, app: str = "", env: str = "", json: bool = False) -> None:
+    """Show what runs, and a deploy that is under way."""
+    from windlass import verbs
+
+    end(verbs.status(app or None, env or None, json))
+
+
+@task(positional=["command"], help={"command": "in quotes; fab ends with its status", "app": APP, "env": ENV})
+def run(_: Context, command: str, app: str = "", env: str = "") -> None:
+    """Run a command in the app's environment, on its first server."""
+    from windlass import verbs
+
+    end(verbs.run(command, app or None, env or None))
+
+
+@task(
+    help={
+        "app": APP,
+        "process": "of this process only, such as web",
+        "follow": "go on until Ctrl-C",
+        "lines": "how many of the last lines (default: 100)",
+        "env": ENV,
+    }
+)
+def logs(
+    _: Context, app: str = "", process: str = "", follow: bool = False, lines: str = "100", env: str = ""
+) -> None:
+    """Print the app's log."""
+    from windlass import verbs
+
+    end(verbs.logs(app or None, process or None, follow, lines, env or None))
+
+
+@task(
+    help={
+        "app": APP + " (default: all)",
+        "version": "branch, tag or commit (default: the app's entry)",
+        "env": ENV,
+    }
+)
+def check(_: Context, app: str = "", version: str = "", env: str = "") -> None:
+    """Find out whether a deploy could succeed from here; changes nothing."""
+    from windlass import verbs
+
+    end(verbs.check(app or None, version or None, env or None))
+
+
+def _wrong_use_is_status_2() -> None:
+    """Make `fab` end with 2 where its own parser refuses the arguments; it would end with 1."""
+    parse = Program.parse_tasks
+
+    def parse_tasks(self: Any) -> None:
+        try:
+            parse(self)
+        except ParseError as error:
+            raise Exit(
+                f"error: {' '.join(str(error).split())} fab --list and fab --help VERB say more", 2
+            ) from error
+
+    Program.parse_tasks = parse_tasks
+
+
+_wrong_use_is_status_2()

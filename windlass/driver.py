@@ -1,0 +1,162 @@
+"""The laptop's half of the protocol: a JSON request, events back, an archive when it is asked for."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from windlass import messages
+from windlass.errors import Status, WindlassError
+from windlass.output import Screen
+from windlass.source import Archive
+
+PROTOCOL = 1
+Event = dict[str, Any]
+
+# What the server refuses because it was asked for the wrong thing.
+_USAGE_CODES = frozenset(
+    {"bad-request", "unknown-app", "unknown-release", "unknown-process", "no-app", "usage"}
+)
+
+
+class Wire(Protocol):
+    """What the driver needs of a connection; tests give it a subprocess."""
+
+    def send(self, data: bytes | memoryview) -> int:
+        """Send some of the data and return how much."""
+
+    def receive(self) -> bytes:
+        """Return what has come, or nothing at the end."""
+
+    def complaint(self) -> str:
+        """Return what came on stderr."""
+
+    def close(self) -> None:
+        """End the connection."""
+
+
+class ServerError(WindlassError):
+    """The server's own error. `switched` says whether visitors already see the new release."""
+
+    def __init__(self, host: str, result: Event) -> None:
+        error = result.get("error") or {}
+        self.code = str(error.get("code", "failed"))
+        self.switched = bool(result.get("switched"))
+        message = str(error.get("message") or "failed, and the server does not say why")
+        log = tuple(str(line) for line in error.get("log") or ())
+        super().__init__(f"{host}: {message}", str(error.get("hint") or ""), self._status(), log)
+
+    def _status(self) -> Status:
+        if self.code == "locked":
+            return Status.LOCKED
+        if self.switched:
+            return Status.FAILED_AFTER_SWITCH
+        return Status.USAGE if self.code in _USAGE_CODES else Status.FAILED
+
+
+class Call:
+    """One request to one server, until its result."""
+
+    def __init__(
+        self, wire: Wire, host: str, screen: Screen, on_output: Callable[[Event], None] | None = None
+    ) -> None:
+        self.wire = wire
+        self.host = host
+        self.screen = screen
+        self.on_output = on_output or self._kept
+        self.under_way = False  # the server has all it needs and goes on without us
+
+    def run(self, request: Event, archive: Archive | None = None) -> Event:
+        """Send the request, follow its events and return the data of its result."""
+        from windlass.connection import PATIENCE, LinkGoneError
+
+        try:
+            return self._run(request, archive)
+        except LinkGoneError as error:
+            raise messages.link_gone(self.host, PATIENCE, self.under_way) from error
+        except OSError as error:
+            raise messages.link_closed(self.host, self.under_way) from error
+        except KeyboardInterrupt as error:
+            raise messages.interrupted(self.under_way) from error
+        finally:
+            self.wire.close()
+
+    def _run(self, request: Event, archive: Archive | None) -> Event:
+        changes = request["action"] in ("rollback", "restart")
+        self._send(json.dumps(request, ensure_ascii=False).encode() + b"\n")
+        self.under_way = changes
+        for event in self._events():
+            kind = event.get("event")
+            if kind == "send" and archive is not None:
+                self._upload(archive)
+                self.under_way = True
+            elif kind == "result":
+                if not event.get("ok"):
+                    raise ServerError(self.host, event)
+                return dict(event.get("data") or {})
+            else:
+                self._show(event)
+        raise self._ended()
+
+    def _show(self, event: Event) -> None:
+        kind = event.get("event")
+        if kind == "phase":
+            self.screen.phase(str(event.get("phase")), str(event.get("status")), event.get("seconds"))
+        elif kind == "output":
+            self.on_output(event)
+        elif kind == "note":
+            self.screen.note(str(event.get("message", "")))
+
+    def _kept(self, event: Event) -> None:
+        self.screen.output(str(event.get("phase", "")), str(event.get("line", "")))
+
+    def _events(self) -> Iterator[Event]:
+        buffer = b""
+        while data := self.wire.receive():
+            *lines, buffer = (buffer + data).split(b"\n")
+            for line in lines:
+                if line.strip():
+                    yield self._event(line)
+
+    def _event(self, line: bytes) -> Event:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            event = None
+        if not isinstance(event, dict):
+            raise messages.unreadable_answer(self.host, line.decode(errors="replace"))
+        return event
+
+    def _send(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[self.wire.send(view) :]
+
+    def _upload(self, archive: Archive) -> None:
+        archive.file.seek(0)
+        done = 0
+        while block := archive.file.read(1 << 16):
+            self._send(block)
+            done += len(block)
+            self.screen.progress("upload", done, archive.size)
+
+    def _ended(self) -> WindlassError:
+        """The server stopped without a result: say why, as far as it can be known."""
+        complaint = self.wire.complaint()
+        if complaint and not self.under_way:
+            return messages.not_provisioned(self.host, complaint.splitlines()[-1])
+        return messages.link_closed(self.host, self.under_way)
+
+
+def request(action: str, app: str, **more: Any) -> Event:
+    """Return a request, without the keys that are None."""
+    return {
+        "protocol": PROTOCOL,
+        "action": action,
+        "app": app,
+        "by": f"{getpass.getuser()}@{socket.gethostname()}",
+        **{key: value for key, value in more.items() if value is not None},
+    }

@@ -1,0 +1,354 @@
+"""The inventory, read through Ansible's own code: the one place of hosts, apps and settings."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from windlass import messages, specs, validation
+from windlass.errors import InventoryError, WindlassError
+
+ROOT = specs.ROOT
+GROUP = "app"
+
+
+@dataclass(frozen=True)
+class Host:
+    """A server that runs apps, as `fab` reaches it."""
+
+    name: str
+    address: str
+    port: int
+    user: str
+    key_file: Path | None
+    known_hosts: Path
+
+
+@dataclass(frozen=True)
+class App:
+    """An entry of `apps`, its defaults filled in. `where` is FILE:LINE of the entry."""
+
+    name: str
+    domains: tuple[str, ...]
+    repository: str
+    version: str
+    directory: str
+    where: str
+    hosts: tuple[Host, ...]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """An inventory: its directory, its apps in the order they are written, and the servers that run them."""
+
+    path: Path
+    apps: tuple[App, ...]
+    hosts: tuple[Host, ...]
+
+    def app(self, name: str | None) -> App:
+        """Return the app of that name, or the only one."""
+        known = [app.name for app in self.apps]
+        if name is None:
+            if len(self.apps) > 1:
+                raise messages.which_app(known)
+            return self.apps[0]
+        for app in self.apps:
+            if app.name == name:
+                return app
+        raise messages.unknown_app(name, known)
+
+    def selection(self, name: str | None) -> tuple[App, ...]:
+        """Return the app of that name, or all."""
+        return self.apps if name is None else (self.app(name),)
+
+
+def load(name: str | None = None) -> Environment:
+    """Read and check the inventory that `--env` names, or that ansible.cfg does."""
+    _configure()
+    source = find(name)
+    reader = _read(source)
+    problems = reader.problems()
+    if problems:
+        raise InventoryError(problems)
+    return reader.environment()
+
+
+def check(sources: list[str], loader: Any) -> list[str]:
+    """Return the mistakes of an inventory. `loader` is ansible-playbook's, with the vault's secrets."""
+    try:
+        return _Reader([Path(source) for source in sources], loader).problems()
+    except WindlassError as error:
+        return [str(error)]
+
+
+def find(name: str | None) -> Path:
+    """Return the inventory of that name (a folder of inventories/, or any path)."""
+    if name is None:
+        return _default()
+    path = Path(name).expanduser()
+    folder = ROOT / "inventories"
+    if len(path.parts) == 1 and name not in (".", "..") and (folder / name).is_dir():
+        return folder / name
+    if path.exists():
+        return path.absolute()
+    known = sorted(item.name for item in folder.iterdir() if item.is_dir()) if folder.is_dir() else []
+    raise messages.unknown_environment(name, known, folder)
+
+
+def _default() -> Path:
+    from ansible import constants
+
+    path = Path(constants.DEFAULT_HOST_LIST[0])
+    if not path.exists():
+        raise messages.no_inventory(path)
+    return path
+
+
+def _configure() -> None:
+    """Make Ansible read our ansible.cfg wherever `fab` was started, and refuse a key written twice."""
+    if "ansible.constants" not in sys.modules and (ROOT / "ansible.cfg").exists():
+        os.environ.setdefault("ANSIBLE_CONFIG", str(ROOT / "ansible.cfg"))
+    os.environ.setdefault("ANSIBLE_DUPLICATE_YAML_DICT_KEY", "error")
+
+
+def _read(source: Path) -> _Reader:
+    """Read it; ask for the vault's password if one is needed, none is configured and somebody is there."""
+    from ansible.cli import CLI
+    from ansible.parsing.dataloader import DataLoader
+
+    try:
+        return _Reader([source], _loader(ask=False))
+    except WindlassError as error:
+        if not isinstance(error, _PasswordMissingError) or not sys.stdin.isatty():
+            raise
+    loader = DataLoader()
+    loader.set_vault_secrets(
+        CLI.setup_vault_secrets(loader, vault_ids=[], ask_vault_pass=True, auto_prompt=False)
+    )
+    return _Reader([source], loader)
+
+
+def _loader(ask: bool) -> Any:
+    from ansible import constants
+    from ansible.cli import CLI
+    from ansible.errors import AnsibleError
+    from ansible.parsing.dataloader import DataLoader
+
+    loader = DataLoader()
+    try:
+        with _quiet():
+            secrets = CLI.setup_vault_secrets(
+                loader, vault_ids=list(constants.DEFAULT_VAULT_IDENTITY_LIST), auto_prompt=ask
+            )
+    except AnsibleError as error:
+        raise messages.vault_password_unreadable(str(error)) from error
+    loader.set_vault_secrets(secrets)
+    return loader
+
+
+class _PasswordMissingError(WindlassError):
+    """The vault's password was not given."""
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Ansible's warnings off the terminal: what matters of them is said in our own words."""
+    from ansible.utils.display import Display
+
+    display = Display()
+    had = dict(vars(display))
+    display.display = lambda *_args, **_kwargs: None
+    try:
+        yield
+    finally:
+        if "display" in had:
+            display.display = had["display"]
+        else:
+            del display.display
+
+
+@contextlib.contextmanager
+def _ansible_errors() -> Iterator[None]:
+    """Turn what Ansible says about a file into one line."""
+    from ansible.errors import AnsibleError
+
+    try:
+        with _quiet():
+            yield
+    except AnsibleError as error:
+        raise _one_line(error) from error
+
+
+def _one_line(error: BaseException) -> WindlassError:
+    from ansible.parsing.vault import AnsibleVaultError
+
+    chain: list[BaseException] = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(cause)
+    where = next((place for link in chain if (place := _place(getattr(link, "obj", None)))), "the inventory")
+    text = " ".join(str(error).split())
+    if any(isinstance(link, AnsibleVaultError) for link in chain):
+        if "no vault secrets found" in text:
+            missing = messages.vault_password_missing(where)
+            return _PasswordMissingError(missing.message, missing.hint)
+        return messages.vault_password_wrong(where)
+    return messages.unreadable_inventory(where, text)
+
+
+def _place(value: Any) -> str:
+    """Return FILE:LINE of a value that Ansible read from a file, or nothing."""
+    from ansible._internal._datatag._tags import Origin
+
+    origin = value if isinstance(value, Origin) else Origin.get_tag(value)
+    if origin is None or not origin.path:
+        return ""
+    path = Path(origin.path)
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return f"{shown}:{origin.line_num}" if origin.line_num else str(shown)
+
+
+class _Reader:
+    """Ansible's view of the inventory."""
+
+    def __init__(self, sources: list[Path], loader: Any) -> None:
+        from ansible.inventory.manager import InventoryManager
+        from ansible.vars.manager import VariableManager
+
+        self.loader = loader
+        self.directory = sources[0] if sources[0].is_dir() else sources[0].parent
+        self.sources = sources
+        with _ansible_errors():
+            self._syntax()
+            self.inventory = InventoryManager(loader=loader, sources=[str(source) for source in sources])
+            self.manager = VariableManager(loader=loader, inventory=self.inventory)
+            if not self.inventory.get_hosts():
+                raise messages.no_hosts_file(self.directory)
+            self.variables = {host.name: self._variables(host) for host in self.inventory.get_hosts()}
+
+    def _syntax(self) -> None:
+        """Read each YAML file of hosts: Ansible itself only skips one that it cannot read."""
+        for source in self.sources:
+            files = sorted(source.iterdir()) if source.is_dir() else [source]
+            for path in files:
+                if path.suffix in (".yml", ".yaml") and path.is_file() and not os.access(path, os.X_OK):
+                    self.loader.load_from_file(str(path), cache="none")
+
+    def _variables(self, host: Any) -> validation.Variables:
+        from ansible import constants
+        from ansible.template import Templar
+
+        found = self.manager.get_vars(host=host, include_hostvars=False)
+        internal = constants.INTERNAL_STATIC_VARS | {"environment", "omit"}
+        raw = {name: value for name, value in found.items() if name not in internal}
+        templar = Templar(loader=self.loader, variables=found)
+        rendered = {
+            name: self._render(templar, name, raw[name]) for name in ("apps", "admin_email") if name in raw
+        }
+        connection = ("ansible_host", "ansible_port", "ansible_ssh_private_key_file")
+        rendered |= {name: templar.template(raw[name]) for name in connection if name in raw}
+        home = self.directory / "group_vars" / "all" / "main.yml"
+        shown = home if home.exists() else self.directory
+        shown = shown.relative_to(Path.cwd()) if shown.is_relative_to(Path.cwd()) else shown
+        return validation.Variables(raw, rendered, partial(_where, raw, str(shown)), shown)
+
+    @staticmethod
+    def _render(templar: Any, name: str, value: Any) -> Any:
+        """Render a variable, except the settings of an app: they may be secrets, and `fab` needs none."""
+        if name != "apps" or not isinstance(value, list):
+            return _plain(templar.template(value))
+        entries = []
+        for entry in value:
+            if isinstance(entry, dict):
+                shown = templar.template({key: item for key, item in entry.items() if key != "env"})
+                entries.append(_plain(shown) | ({"env": entry["env"]} if "env" in entry else {}))
+            else:
+                entries.append(_plain(entry))
+        return entries
+
+    def problems(self) -> list[str]:
+        """Return the mistakes of all hosts' variables, each once."""
+        seen: dict[str, None] = {}
+        for variables in self.variables.values():
+            for problem in validation.check(variables, specs.options(), specs.handed()):
+                seen.setdefault(str(problem))
+        return list(seen)
+
+    def environment(self) -> Environment:
+        """Return what `fab` works with."""
+        group = self.inventory.groups.get(GROUP)
+        hosts = [self._host(host.name) for host in group.get_hosts()] if group else []
+        if not hosts:
+            raise messages.no_app_hosts(self.directory)
+        entries: dict[str, tuple[dict[str, Any], str, list[Host]]] = {}
+        for host in hosts:
+            variables = self.variables[host.name]
+            for index, entry in enumerate(variables.rendered.get("apps") or []):
+                where = variables.where(("apps", index))
+                entries.setdefault(entry["name"], (entry, where, []))[2].append(host)
+        if not entries:
+            raise messages.no_apps(self.directory)
+        apps = [self._app(entry, where, on) for entry, where, on in entries.values()]
+        return Environment(self.directory, tuple(apps), tuple(hosts))
+
+    def _host(self, name: str) -> Host:
+        variables = self.variables[name].rendered
+        key = variables.get("ansible_ssh_private_key_file")
+        return Host(
+            name=name,
+            address=str(variables.get("ansible_host") or name),
+            port=int(variables.get("ansible_port") or 22),
+            user="deploy",
+            key_file=Path(str(key)).expanduser() if key else None,
+            known_hosts=self.directory / "known_hosts",
+        )
+
+    def _app(self, entry: dict[str, Any], where: str, hosts: list[Host]) -> App:
+        full = specs.complete(entry)
+        return App(
+            name=full["name"],
+            domains=tuple(full["domains"]),
+            repository=full["repository"],
+            version=full["version"],
+            directory=full["directory"],
+            where=where,
+            hosts=tuple(hosts),
+        )
+
+
+def _plain(value: Any) -> Any:
+    """Return Ansible's tagged values as plain ones."""
+    if isinstance(value, dict):
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    return value
+
+
+def _where(raw: dict[str, Any], home: str, path: tuple[Any, ...]) -> str:
+    """Return FILE:LINE of the deepest part of the path that is written in a file."""
+    best, container = home, raw
+    for part in path:
+        if isinstance(container, dict):
+            key = next((key for key in container if key == part), None)
+            if key is None:
+                break
+            value = container[part]
+            file = (_place(value) or _place(key)).rsplit(":", 1)[0]
+            key_place = _place(key)
+            best = key_place if key_place.rsplit(":", 1)[0] == file and key_place else _place(value) or best
+        elif isinstance(container, list) and isinstance(part, int) and part < len(container):
+            value = container[part]
+            best = _place(value) or best
+        else:
+            break
+        container = value
+    return best

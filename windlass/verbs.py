@@ -1,0 +1,278 @@
+"""What the verbs of `fab` do: one function a verb, which returns the exit status."""
+
+from __future__ import annotations
+
+import functools
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, ParamSpec
+
+from windlass import inventory, messages, output, source
+from windlass.driver import Call, Event, ServerError, request
+from windlass.errors import Status, WindlassError
+from windlass.inventory import App, Environment, Host
+from windlass.output import Screen
+
+P = ParamSpec("P")
+
+
+def verb(function: Callable[P, int]) -> Callable[P, int]:
+    """Turn errors into their line and exit status."""
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> int:
+        try:
+            return function(*args, **kwargs)
+        except WindlassError as error:
+            output.show_error(error, error.log)
+            return error.status
+        except BrokenPipeError:
+            sys.stdout = None  # nobody reads any more
+            return Status.FAILED
+        except KeyboardInterrupt:
+            output.show_error(messages.interrupted(under_way=False))
+            return Status.INTERRUPTED
+
+    return wrapper
+
+
+def call(
+    host: Host,
+    screen: Screen,
+    message: Event,
+    archive: source.Archive | None = None,
+    on_output: Callable[[Event], None] | None = None,
+) -> Event:
+    """Connect to a host, make one request and return the data of its result."""
+    from windlass.connection import Link
+
+    return Call(Link(host), host.name, screen, on_output).run(message, archive)
+
+
+@verb
+def deploy(app: str | None, version: str | None, env: str | None, verbose: bool) -> int:
+    """Release a version of an app on each of its servers."""
+    screen, environment = Screen(verbose), inventory.load(env)
+    chosen = environment.app(app)
+    found = _source(environment, chosen, version)
+    for note in found.notes:
+        screen.note(note)
+    screen.line(f"{chosen.name} {found.version} ({found.commit[:9]})")
+    with source.archive(found, chosen.repository) as archive:
+        upload = {"size": archive.size, "sha256": archive.sha256}
+
+        def act(host: Host) -> Event:
+            first = host == chosen.hosts[0]
+            message = request(
+                "deploy",
+                chosen.name,
+                commit=found.commit,
+                version=found.version,
+                archive=upload,
+                release_command=first,
+            )
+            return call(host, screen, message, archive)
+
+        _everywhere(chosen, screen, act)
+    screen.result(f"https://{chosen.domains[0]}/")
+    return Status.DONE
+
+
+@verb
+def rollback(app: str | None, to: str | None, env: str | None, verbose: bool) -> int:
+    """Go back to an earlier release on each of the app's servers."""
+    screen, chosen = Screen(verbose), inventory.load(env).app(app)
+    _everywhere(chosen, screen, lambda host: call(host, screen, request("rollback", chosen.name, to=to)))
+    return Status.DONE
+
+
+@verb
+def restart(app: str | None, env: str | None, verbose: bool) -> int:
+    """Start the live release again, without a gap."""
+    screen, chosen = Screen(verbose), inventory.load(env).app(app)
+    _everywhere(chosen, screen, lambda host: call(host, screen, request("restart", chosen.name)))
+    return Status.DONE
+
+
+def _source(environment: Environment, app: App, version: str | None) -> source.Source:
+    version = app.version if version is None else version
+    return source.resolve(app.repository, version, app.directory, environment.path, app.where, app.name)
+
+
+def _everywhere(app: App, screen: Screen, act: Callable[[Host], Event]) -> None:
+    """Act on the app's hosts in order; stop at the first that fails, and say which host runs what."""
+    for host in app.hosts:
+        if len(app.hosts) > 1:
+            screen.heading(host.name)
+        started = time.monotonic()
+        try:
+            data = act(host)
+        except WindlassError:
+            if len(app.hosts) > 1:
+                _report(app, screen)
+            raise
+        seconds = time.monotonic() - started
+        release = data.get("release", "its release")
+        screen.result(f"{app.name}: {release} is live on {host.name} after {seconds:.1f} s")
+
+
+def _report(app: App, screen: Screen) -> None:
+    """Say which host runs which release, after a failure in the middle."""
+    screen.line("what runs where:")
+    for host in app.hosts:
+        try:
+            state = call(host, screen, request("status", app.name)).get("release") or "no release"
+        except WindlassError as error:
+            state = f"unknown ({error.message})"
+        screen.line(f"  {host.name}: {state}")
+
+
+@verb
+def releases(app: str | None, env: str | None, as_json: bool) -> int:
+    """List the releases on each server, newest first."""
+    screen, environment = Screen(), inventory.load(env)
+    rows: list[Event] = []
+    for chosen in environment.selection(app):
+        for host in chosen.hosts:
+            found = call(host, screen, request("releases", chosen.name)).get("releases") or []
+            rows += [{"app": chosen.name, "host": host.name, **row} for row in found]
+    if as_json:
+        screen.json(rows)
+    elif not rows:
+        screen.result("no release yet; fab deploy makes the first")
+    else:
+        _print_releases(screen, environment, rows)
+    return Status.DONE
+
+
+def _print_releases(screen: Screen, environment: Environment, rows: list[Event]) -> None:
+    columns = ["release", "status", "version", "by", "started", "seconds"]
+    if len(environment.hosts) > 1:
+        columns.insert(0, "host")
+    if len(environment.apps) > 1:
+        columns.insert(0, "app")
+    for line in output.table(rows, columns):
+        screen.result(line)
+
+
+@verb
+def status(app: str | None, env: str | None, as_json: bool) -> int:
+    """Show what runs on each server, and a deploy that is under way."""
+    screen, environment = Screen(), inventory.load(env)
+    states: list[Event] = []
+    for chosen in environment.selection(app):
+        for host in chosen.hosts:
+            data = call(host, screen, request("status", chosen.name))
+            states.append({**data, "app": chosen.name, "host": host.name, "domains": list(chosen.domains)})
+    if as_json:
+        screen.json(states)
+    else:
+        for state in states:
+            _print_status(screen, state)
+    return Status.DONE
+
+
+def _print_status(screen: Screen, state: Event) -> None:
+    release = state.get("release")
+    shown = f"{release} ({state.get('version') or state.get('commit')})" if release else "no release yet"
+    screen.result(f"{state['app']} on {state['host']}: {shown}")
+    if deploying := state.get("deploy"):
+        what = " ".join(
+            f"{key} {deploying[key]}" for key in ("version", "phase", "by", "since") if deploying.get(key)
+        )
+        screen.result(f"  deploy under way: {what}")
+    processes = [{**row, "up": output.duration(row.get("uptime_s"))} for row in state.get("processes") or []]
+    if processes:
+        for line in output.table(processes, ["name", "state", "pid", "up", "release"]):
+            screen.result(f"  {line}")
+
+
+@verb
+def run(command: str, app: str | None, env: str | None) -> int:
+    """Run a command in the app's environment, on its first server, and return the command's status."""
+    if not command.strip():
+        raise messages.no_command()
+    screen, chosen = Screen(), inventory.load(env).app(app)
+
+    def show(event: Event) -> None:
+        stream = sys.stderr if event.get("stream") == "stderr" else sys.stdout
+        print(event.get("line", ""), file=stream, flush=True)
+
+    data = call(chosen.hosts[0], screen, request("run", chosen.name, command=command), on_output=show)
+    return int(data.get("status", 0))
+
+
+@verb
+def logs(app: str | None, process: str | None, follow: bool, lines: str, env: str | None) -> int:
+    """Print the app's log, of one server after the other; followed, of the first."""
+    if not lines.isdecimal():
+        raise messages.not_a_number("lines", lines)
+    screen, chosen = Screen(), inventory.load(env).app(app)
+    several = len(chosen.hosts) > 1
+
+    def show(event: Event) -> None:
+        print(output.printable(str(event.get("line", ""))), flush=True)
+
+    for host in chosen.hosts[:1] if follow else chosen.hosts:
+        if several:
+            screen.heading(host.name)
+        message = request("logs", chosen.name, process=process, follow=follow, lines=int(lines))
+        try:
+            call(host, screen, message, on_output=show)
+        except WindlassError as error:
+            if error.status != Status.INTERRUPTED:
+                raise
+    return Status.DONE
+
+
+@verb
+def check(app: str | None, version: str | None, env: str | None) -> int:
+    """Find out whether a deploy could succeed from here, and change nothing."""
+    screen, environment = Screen(), inventory.load(env)
+    good = True
+    screen.result(_finding({"name": "inventory", "ok": True, "message": shlex.quote(str(environment.path))}))
+    for chosen in environment.selection(app):
+        good &= _check_source(screen, environment, chosen, version)
+        for host in chosen.hosts:
+            good &= _check_host(screen, chosen, host)
+    return Status.DONE if good else Status.FAILED
+
+
+def _check_source(screen: Screen, environment: Environment, app: App, version: str | None) -> bool:
+    name = f"{app.name} source"
+    try:
+        found = _source(environment, app, version)
+    except WindlassError as error:
+        screen.result(_finding({"name": name, "ok": False, "message": error.message, "hint": error.hint}))
+        return False
+    screen.result(_finding({"name": name, "ok": True, "message": f"{found.version} is {found.commit[:9]}"}))
+    for note in found.notes:
+        screen.note(note)
+    return True
+
+
+def _check_host(screen: Screen, app: App, host: Host) -> bool:
+    where = f"{app.name} on {host.name}"
+    try:
+        findings: list[dict[str, Any]] = call(host, screen, request("check", app.name)).get("checks") or []
+    except ServerError as error:
+        findings = [{"name": error.code, "ok": False, "message": error.message, "hint": error.hint}]
+    except WindlassError as error:
+        findings = [{"name": "connection", "ok": False, "message": error.message, "hint": error.hint}]
+    for finding in findings:
+        screen.result(_finding({**finding, "name": f"{where}: {finding.get('name')}"}))
+    return all(finding.get("ok") for finding in findings)
+
+
+def _finding(finding: dict[str, Any]) -> str:
+    mark = (
+        output.paint("ok  ", "green", sys.stdout)
+        if finding.get("ok")
+        else output.paint("FAIL", "red", sys.stdout)
+    )
+    text = f"{mark}  {finding['name']}: {finding.get('message') or 'fine'}"
+    if finding.get("hint") and not finding.get("ok"):
+        text += f"; {finding['hint']}"
+    return output.printable(text) if not sys.stdout.isatty() else text
