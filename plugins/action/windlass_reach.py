@@ -1,0 +1,153 @@
+"""Reach a server over SSH as whoever its provider let in, with what Ansible needs on it.
+
+It runs on the machine that runs Ansible and asks the server by shell: a fresh server may have no Python.
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.action import ActionBase
+
+# "in" tells a real shell from a forced command that only says "please log in as ...".
+PROBE = (
+    "echo windlass-in; command -v python3; command -v sudo; "
+    'if [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; then echo windlass-root; fi; true'
+)
+INSTALL = (
+    "export DEBIAN_FRONTEND=noninteractive; apt-get -q -o DPkg::Lock::Timeout=300 update && "
+    "apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends python3 sudo"
+)
+CHANGED_KEY = (
+    "REMOTE HOST IDENTIFICATION HAS CHANGED",
+    "Host key verification failed",
+    "host key is known for",
+)
+
+
+class RefusalError(Exception):
+    """The server cannot be provisioned; the text is one line for the owner."""
+
+
+def known_host_name(host: str, port: int) -> str:
+    """Return the name that a known_hosts file has for a host: ``host`` or ``[host]:port``."""
+    return host if port == 22 else f"[{host}]:{port}"
+
+
+def recorded_keys(name: str, known_hosts: Path) -> str:
+    """Return the keys recorded for a host, as ``ssh-keygen -l`` prints them; empty for an unknown host."""
+    if not known_hosts.exists():
+        return ""
+    command = ["ssh-keygen", "-l", "-F", name, "-f", str(known_hosts)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    lines = [line for line in done.stdout.splitlines() if line and not line.startswith("#")]
+    return ", ".join(lines)
+
+
+class ActionModule(ActionBase):
+    """``windlass_reach``: users (tried in this order), known_hosts (path on this machine), fresh (bool).
+
+    A fresh connection is a login of its own, beside the one that Ansible keeps open.
+    """
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return ``user``, the one that provisions; ``key`` when the server's key was recorded now."""
+        super().run(tmp, task_vars)
+        _, args = self.validate_argument_spec(
+            {
+                "users": {"type": "list", "elements": "str", "required": True},
+                "known_hosts": {"type": "path", "required": True},
+                "fresh": {"type": "bool", "default": False},
+            }
+        )
+        if self._connection.transport != "ssh":
+            return {"changed": False, "user": args["users"][0], "key": ""}
+        if args["fresh"]:
+            self._prefer("-o ControlMaster=no -o ControlPath=none")
+        try:
+            return self._reach(list(dict.fromkeys(args["users"])), Path(args["known_hosts"]))
+        except RefusalError as refusal:
+            return {"failed": True, "msg": str(refusal)}
+
+    def _reach(self, users: list[str], known_hosts: Path) -> dict[str, Any]:
+        new_key = not recorded_keys(self._name(), known_hosts)
+        if new_key:
+            known_hosts.parent.mkdir(parents=True, exist_ok=True)
+            self._prefer(
+                "-o StrictHostKeyChecking=accept-new -o HashKnownHosts=no "
+                + shlex.quote(f'-oUserKnownHostsFile="{known_hosts}"')
+            )
+        user, missing = self._first_user_let_in(users, known_hosts)
+        if missing:
+            self._install(user)
+        key = recorded_keys(self._name(), known_hosts) if new_key else ""
+        return {"changed": bool(missing or key), "user": user, "key": key, "installed": missing}
+
+    def _first_user_let_in(self, users: list[str], known_hosts: Path) -> tuple[str, list[str]]:
+        """Return the first user with root's rights, and the programs that the server lacks."""
+        refusals = []
+        for user in users:
+            said = self._ask(user, known_hosts)
+            if "windlass-in" not in said:
+                refusals.append(f"{user} (not let in)")
+            elif "windlass-root" not in said:
+                refusals.append(f"{user} (sudo asks for a password)")
+            else:
+                programs = {Path(line).name for line in said}
+                return user, [program for program in ("python3", "sudo") if program not in programs]
+        raise RefusalError(
+            f"{self._option('host')}: nobody can provision with your SSH key: {', '.join(refusals)}. "
+            "Put the key on the server as root or as a sudo user, and name that user in bootstrap_users."
+        )
+
+    def _ask(self, user: str, known_hosts: Path) -> list[str]:
+        """Return the lines that the probe printed as a user; none if the server refuses that user."""
+        self._connection.set_option("remote_user", user)
+        self._connection.control_path = None
+        try:
+            _, stdout, _ = self._connection.exec_command(PROBE, sudoable=False)
+        except AnsibleConnectionFailure as failure:
+            self._explain(str(failure), known_hosts)
+            return []
+        return bytes(stdout).decode(errors="replace").split("\n")
+
+    def _explain(self, failure: str, known_hosts: Path) -> None:
+        """Raise unless the failure only says that this user is not let in."""
+        host = self._option("host")
+        if any(text in failure for text in CHANGED_KEY):
+            raise RefusalError(
+                f"{host}: its host key is not the one in {known_hosts}. If the server was "
+                f"rebuilt, remove the old key: ssh-keygen -f {known_hosts} -R '{self._name()}'"
+            )
+        if "Permission denied" in failure or "Too many authentication failures" in failure:
+            return
+        reason = [line for line in failure.splitlines() if line.strip()][-1].strip()
+        raise RefusalError(f"{host}: cannot be reached over SSH: {reason}")
+
+    def _install(self, user: str) -> None:
+        """Put Python and sudo on the server, which every later task needs."""
+        host = self._option("host")
+        if self._task.check_mode:
+            raise RefusalError(f"{host}: has no python3 or sudo yet, so nothing can be checked: run without --check.")
+        prefix = "" if user == "root" else "sudo -n "
+        status, stdout, stderr = self._connection.exec_command(f"{prefix}sh -c '{INSTALL}'", sudoable=False)
+        if status:
+            said = bytes(stderr or stdout).decode(errors="replace").strip().splitlines() or ["no output"]
+            raise RefusalError(f"{host}: python3 could not be installed: {said[-1]}")
+
+    def _name(self) -> str:
+        return known_host_name(self._option("host"), int(self._option("port") or 22))
+
+    def _prefer(self, options: str) -> None:
+        """Give ssh options that win over the inventory's: the first value that ssh reads counts."""
+        self._connection.set_option("ssh_args", f"{options} {self._option('ssh_args') or ''}")
+
+    def _option(self, name: str) -> Any:
+        return self._connection.get_option(name)

@@ -1,0 +1,77 @@
+"""What the roles' templates need beyond one ``if`` or ``for``."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import tomllib
+from collections.abc import Callable
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def dotenv(value: Any, name: str) -> str:
+    """Return the value of a setting as python-dotenv's single quotes hold it.
+
+    Raises AnsibleFilterError for what would not come back the same. It names the setting, never the value.
+    """
+    if not NAME.fullmatch(name):
+        raise AnsibleFilterError(f"env: {name!r} cannot be the name of an environment variable")
+    if isinstance(value, bool):
+        raise AnsibleFilterError(f"env: {name} is true or false; quote it: programs write that in many ways")
+    if not isinstance(value, str | int | float):
+        raise AnsibleFilterError(f"env: {name} must be text or a number, not a {type(value).__name__}")
+    text = str(value)
+    if "\0" in text or "\r" in text:
+        what = "a NUL character" if "\0" in text else "a carriage return"
+        raise AnsibleFilterError(f"env: {name} holds {what}, which does not survive in a settings file")
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def app_env(app: dict[str, Any], urls: dict[str, str]) -> dict[str, Any]:
+    """Return the app's settings, with the URLs (by variable) that it does not set itself."""
+    return {**urls, **(app.get("env") or {})}
+
+
+def app_settings(app: dict[str, Any], spec: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Return an entry of ``apps`` as the release program reads it: complete, without its secrets."""
+    options = spec["argument_specs"]["main"]["options"]["apps"]["options"]
+    settings = {name: app.get(name, option.get("default")) for name, option in options.items()}
+    return {name: value for name, value in settings.items() if name not in ("env", "certificate")} | more
+
+
+def locked_requirement(lock: str, name: str) -> str:
+    """Return a package of a ``uv.lock`` as a line of a requirements file, with the hashes of its wheels."""
+    package = next(package for package in tomllib.loads(lock)["package"] if package["name"] == name)
+    hashes = [f"--hash={wheel['hash']}" for wheel in package["wheels"]]
+    return " ".join([f"{name}=={package['version']}", *hashes])
+
+
+def firewall_sources(rule: dict[str, Any]) -> list[str]:
+    """Return nftables matches for where a packet may come from: one per IP version, or one for all."""
+    sources = rule.get("from")
+    if not sources:
+        return [""]
+    matches = []
+    for version, family in ((4, "ip"), (6, "ip6")):
+        networks = [net for net in sources if ipaddress.ip_network(net, strict=False).version == version]
+        if networks:
+            matches.append(f"{family} saddr {{ {', '.join(networks)} }} ")
+    return matches
+
+
+class FilterModule:
+    """The filters, by name."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return what Ansible registers."""
+        return {
+            "app_env": app_env,
+            "app_settings": app_settings,
+            "dotenv": dotenv,
+            "firewall_sources": firewall_sources,
+            "locked_requirement": locked_requirement,
+        }
