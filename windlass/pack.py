@@ -1,0 +1,55 @@
+"""Pack the server's release program into one file, the same bytes for the same source."""
+
+from __future__ import annotations
+
+import io
+import stat
+import sys
+import zipfile
+from pathlib import Path
+
+SHEBANG = b"#!/usr/bin/python3 -I\n"
+EPOCH = (1980, 1, 1, 0, 0, 0)
+MAIN = "import sys\n\nfrom windlass.server.main import main\n\nsys.exit(main())\n"
+
+
+def _sources() -> dict[str, str]:
+    package = Path(__file__).parent
+    found = {f"windlass/server/{path.name}": path.read_text() for path in (package / "server").glob("*.py")}
+    return {"__main__.py": MAIN, "windlass/__init__.py": "", **found}
+
+
+def packed() -> bytes:
+    """Return the program: a line for the kernel and a zip archive for Python."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, text in sorted(_sources().items()):
+            entry = zipfile.ZipInfo(name, EPOCH)
+            entry.create_system = 3
+            entry.external_attr = (stat.S_IFREG | 0o644) << 16
+            archive.writestr(entry, text)
+    return SHEBANG + buffer.getvalue()
+
+
+def pack(destination: str | Path) -> bool:
+    """Write the program to `destination`, executable; say whether that changed it."""
+    path = Path(destination)
+    data = packed()
+    if path.is_file() and path.read_bytes() == data:
+        return False
+    path.write_bytes(data)
+    path.chmod(0o755)
+    return True
+
+
+def main() -> int:
+    """`python -m windlass.pack DEST`."""
+    if len(sys.argv) != 2:
+        print("usage: python -m windlass.pack DESTINATION", file=sys.stderr)
+        return 2
+    pack(sys.argv[1])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

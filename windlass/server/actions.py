@@ -1,0 +1,173 @@
+"""The actions that change what runs: deploy, rollback, restart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO
+
+from windlass.server import build, checks, detach, environment, files, job, lock, procfile, runner, upload
+from windlass.server.environment import Context
+from windlass.server.errors import Failure
+from windlass.server.job import Job
+from windlass.server.log import ReleaseLog, now
+from windlass.server.protocol import Events, Request
+from windlass.server.rollout import Rollout
+from windlass.server.supervisor import Supervisor
+from windlass.server.tail import because
+
+
+def perform(context: Context, request: Request, stream: BinaryIO, out: Events) -> bool:
+    """Do the action: what needs the client here, the rest in a process that outlives it."""
+    paths = context.paths
+    (paths.state / "incoming").mkdir(mode=0o700, exist_ok=True)
+    note: dict[str, object] = {"action": request.action, "by": request.by, "since": now()}
+    held = lock.take(paths.state / "lock", note | {"version": request.version, "phase": "check"})
+    out.on_phase = lambda name: held.tell(phase=name)
+    log = ReleaseLog(paths)
+    work = Job(context, request, log, held, out, Supervisor(paths.supervisor_socket))
+    try:
+        with out.phase("check"):
+            log.read()
+            job.sweep(log)
+            target = _target(work)
+            checks.require(context, request.size)
+        if request.action == "deploy":
+            with out.phase("upload"):
+                out.send({"event": "send"})
+                upload.receive(stream, request, _archive(work))
+    except BaseException:
+        files.remove(_archive(work))
+        held.release()
+        raise
+    if not target:
+        held.release()
+        out.note("the app has no release yet: nothing to restart")
+        out.result({"release": None, "previous": None, "colour": None, "seconds": work.seconds})
+        return True
+    return detach.run(lambda events: _go(work, target, events), paths.state / "events.jsonl", out, held.close)
+
+
+def _archive(work: Job) -> Path:
+    return work.context.paths.state / "incoming" / "archive"
+
+
+def _go(work: Job, target: str, events: Events) -> dict[str, object]:
+    events.on_phase = lambda name: work.lock.tell(phase=name)
+    work.events = events
+    try:
+        return {"deploy": _deploy, "rollback": _rollback, "restart": _restart}[work.request.action](
+            work, target
+        )
+    finally:
+        work.lock.release()
+
+
+def _target(work: Job) -> str:
+    """Return the release that the action is about; nothing when there is none to restart."""
+    log, request = work.log, work.request
+    live = log.state.release
+    if request.action == "deploy":
+        return log.new_name(request.commit)
+    if request.action == "restart":
+        return live
+    return _rollback_target(log, request.to)
+
+
+def _rollback_target(log: ReleaseLog, to: str) -> str:
+    live = log.state.release
+    good = [name for name in log.good() if name != live]
+    listing = "see fab releases"
+    if not live:
+        raise Failure("not-deployed", "the app has no release yet", "run fab deploy first")
+    if not to:
+        older = [name for name in good if name < live]
+        if not older:
+            raise Failure("nothing-to-roll-back", f"there is no good release older than {live}", listing)
+        return older[0]
+    if to == live:
+        raise Failure("already-live", f"{to} is live already", listing)
+    if to not in good:
+        known = {"bad": "is marked bad", "failed": "failed"}
+        what = (
+            known.get(log.status(to), "is no longer here")
+            if to in log.entries
+            else "is no release of this app"
+        )
+        raise Failure("no-such-release", f"{to} {what}", listing)
+    return to
+
+
+def _deploy(work: Job, release: str) -> dict[str, object]:
+    request, log = work.request, work.log
+    values = {"commit": request.commit, "version": request.version, "by": request.by, "started": now()}
+    log.add(release, status="building", **values)
+    builder = build.Builder(work.context, work.context.paths.releases / release, log, work.events)
+    try:
+        with work.events.phase("build"):
+            builder.build(_archive(work))
+        files.remove(_archive(work))
+        _release_command(work, release)
+        return _roll_out(work, release)
+    except BaseException as error:
+        files.remove(_archive(work))
+        log.read()
+        if log.state.release != release:
+            builder.undo()
+            log.add(release, status="failed", error=str(error)[:500], finished=now())
+        raise
+
+
+def _rollback(work: Job, release: str) -> dict[str, object]:
+    left = work.log.state.release
+    data = _roll_out(work, release)
+    if release < left:
+        work.log.add(left, status="bad", finished=now())
+    return data
+
+
+def _restart(work: Job, release: str) -> dict[str, object]:
+    return _roll_out(work, release)
+
+
+def _roll_out(work: Job, release: str) -> dict[str, object]:
+    """Take a built release live, write that down and make room."""
+    previous = work.log.state.release
+    rollout = Rollout(work, release)
+    rollout.run()
+    with work.events.phase("record"):
+        values = {"seconds": work.seconds} if work.request.action == "deploy" else {}
+        work.log.add(release, status="good", finished=now(), **values)
+    with work.events.phase("prune"):
+        job.prune(work.log, work.context.settings.keep_releases)
+    return {
+        "release": release,
+        "previous": previous or None,
+        "colour": rollout.new.colour,
+        "seconds": work.seconds,
+    }
+
+
+def _release_command(work: Job, release: str) -> None:
+    """Run the app's release command, as the app would run it."""
+    context = work.context
+    folder = context.paths.releases / release
+    command = procfile.processes_of(context.settings, folder).get("release")
+    if not command or not work.request.release_command:
+        work.events.skipped("release")
+        return
+    with work.events.phase("release"):
+        task = runner.Task(
+            ["/bin/sh", "-c", command],
+            runner.user(context.settings.app_user),
+            folder / context.settings.directory,
+            environment.of_process(context, release, "release"),
+        )
+        outcome = runner.run(task, work.events.output)
+        if outcome.status:
+            tail = list(outcome.tail)
+            raise Failure(
+                "release-failed",
+                f"the release command failed with status {outcome.status}{because(tail)}",
+                "nothing changed for visitors: see the log, mend it and deploy again",
+                log=tail,
+            )

@@ -1,0 +1,168 @@
+"""Can a release be made here now? Every reason why not, with what to do about it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from windlass.server import environment, lock, runner
+from windlass.server.environment import Context
+from windlass.server.errors import Failure
+from windlass.server.supervisor import Supervisor
+
+FREE_BYTES = 300 * 1024**2
+FREE_INODES = 10_000
+CONNECT = 3.0
+PORTS = {"postgresql": 5432, "redis": 6379}
+PROVISION = "run ansible-playbook site.yml"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    ok: bool
+    message: str
+    hint: str = ""
+
+    def as_dict(self) -> dict[str, object]:
+        """Return it as the protocol has it."""
+        return {"name": self.name, "ok": self.ok, "message": self.message, "hint": self.hint}
+
+
+def all_checks(context: Context, *, size: int = 0, with_lock: bool = True) -> list[Check]:
+    """Look at everything that a release needs; `size` is the archive's, in bytes."""
+    found = [_lock(context)] if with_lock else []
+    parts: list[tuple[str, Callable[[Context], str]]] = [
+        ("settings", _settings),
+        ("uv", _uv),
+        ("python", _python),
+        ("supervisor", _supervisor),
+        ("nginx", _nginx),
+    ]
+    found += [_disk(context, size), _inodes(context)]
+    found += [_guard(name, lambda context=context, look=look: look(context)) for name, look in parts]  # type: ignore[misc]
+    for service in context.settings.services:
+        found.append(_guard(service, lambda service=service: _service(context, service)))  # type: ignore[misc]
+    return found
+
+
+def require(context: Context, size: int = 0) -> None:
+    """Raise `Failure` for the first check that is not passed."""
+    for check in all_checks(context, size=size, with_lock=False):
+        if not check.ok:
+            raise Failure("check-failed", f"{check.name}: {check.message}", check.hint)
+
+
+def _guard(name: str, look: Callable[[], str]) -> Check:
+    try:
+        return Check(name, True, look())
+    except Failure as failure:
+        return Check(name, False, failure.message, failure.hint)
+
+
+def _lock(context: Context) -> Check:
+    held = lock.holder(context.paths.state / "lock")
+    if held is None:
+        return Check("lock", True, "free")
+    message = f"{held.get('by', 'somebody')} has it since {held.get('since', 'a moment ago')}"
+    return Check("lock", False, message, "wait until that deploy is done")
+
+
+def _disk(context: Context, size: int) -> Check:
+    free = min(shutil.disk_usage(path).free for path in (context.paths.home, context.paths.state))
+    message = f"{free // 1024**2} MB free"
+    return Check(
+        "disk", free >= FREE_BYTES + 4 * size, message, "remove what is not needed on the server's disk"
+    )
+
+
+def _inodes(context: Context) -> Check:
+    status = os.statvfs(context.paths.home)
+    enough = status.f_files == 0 or status.f_favail >= FREE_INODES
+    message = f"{status.f_favail} free" if status.f_files else "the file system does not count them"
+    return Check("inodes", enough, message, "remove files that are not needed on the server's disk")
+
+
+def _settings(context: Context) -> str:
+    environment.app_values(context.paths)
+    for name in (context.settings.app_user, context.settings.builder):
+        try:
+            runner.user(name)
+        except KeyError:
+            raise Failure("settings", f"there is no user {name}", PROVISION) from None
+    return "readable"
+
+
+def _uv(context: Context) -> str:
+    if not os.access(context.paths.uv, os.X_OK):
+        raise Failure("uv", f"{context.paths.uv} is missing", PROVISION)
+    return str(context.paths.uv)
+
+
+def _python(context: Context) -> str:
+    if context.settings.python:
+        return f"{context.settings.python}, by uv"
+    if not context.paths.python.exists():
+        raise Failure("python", f"{context.paths.python} is missing", PROVISION)
+    return str(context.paths.python.resolve())
+
+
+def _supervisor(context: Context) -> str:
+    state = Supervisor(context.paths.supervisor_socket).call("getState")["statename"]
+    if state != "RUNNING":
+        raise Failure("supervisor", f"Supervisor is {state}", "try again when it runs")
+    return "running"
+
+
+def _nginx(context: Context) -> str:
+    front = context.settings.front
+    if front is None:
+        return "not on this server"
+    address = (str(front.get("address", "127.0.0.1")), int(str(front.get("port", 443))))
+    return _connect(socket.AF_INET, address, "nginx", "run `systemctl status nginx` on the server")
+
+
+def _service(context: Context, service: str) -> str:
+    key = {"postgresql": "DATABASE_URL", "redis": "REDIS_URL"}.get(service)
+    url = environment.app_values(context.paths).get(key or "", "")
+    if not url:
+        return f"{key} is not set: not looked at"
+    family, address = address_of(url, service)
+    return _connect(
+        family, address, service, f"is {service} up on the server? see `systemctl status {service}*`"
+    )
+
+
+def address_of(url: str, service: str) -> tuple[int, str | tuple[str, int]]:
+    """Return where the URL of a service points: a socket's path, or host and port."""
+    parts = urlsplit(url)
+    port = parts.port or PORTS[service]
+    host = parse_qs(parts.query).get("host", [unquote(parts.hostname or "")])[0]
+    if parts.scheme in ("unix", "redis+socket", "valkey+unix"):
+        return socket.AF_UNIX, unquote(parts.path)
+    if service == "postgresql" and (host.startswith("/") or not host):
+        return socket.AF_UNIX, f"{host or '/var/run/postgresql'}/.s.PGSQL.{port}"
+    return socket.AF_INET, (host or "localhost", port)
+
+
+def _connect(family: int, address: str | tuple[str, int], name: str, hint: str) -> str:
+    try:
+        if isinstance(address, tuple):
+            socket.create_connection(address, CONNECT).close()
+        else:
+            with socket.socket(family, socket.SOCK_STREAM) as opened:
+                opened.settimeout(CONNECT)
+                opened.connect(address)
+    except OSError as error:
+        where = address if isinstance(address, str) else f"{address[0]}:{address[1]}"
+        raise Failure(
+            name, f"{name} does not answer at {Path(where)} ({error.strerror or error})", hint
+        ) from None
+    return "answers"

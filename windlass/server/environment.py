@@ -1,0 +1,60 @@
+"""What a process of the app finds in its environment."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from dataclasses import dataclass
+
+from windlass.server import envfile
+from windlass.server.errors import Failure
+from windlass.server.paths import Paths
+from windlass.server.settings import Settings
+
+
+@dataclass(frozen=True)
+class Context:
+    """One app on this server: where it is and what it is."""
+
+    paths: Paths
+    settings: Settings
+
+
+def app_values(paths: Paths) -> dict[str, str]:
+    """Return what the owner set, secrets among it."""
+    try:
+        return envfile.parse(paths.env.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure("settings", f"{paths.env} cannot be read: {error}") from error
+
+
+def workers(settings: Settings) -> int:
+    """Return how many workers a web server starts: as scaled, else gunicorn's own advice, at most 9."""
+    return settings.scale.get("web") or min(9, 2 * (os.cpu_count() or 1) + 1)
+
+
+def of_process(context: Context, release: str, process: str) -> dict[str, str]:
+    """Return the whole environment; the owner's values win over all but PATH's head and our own names."""
+    paths, settings = context.paths, context.settings
+    venv = paths.releases / release / ".venv"
+    values = {
+        "LANG": "C.UTF-8",
+        "HOME": pwd.getpwnam(settings.app_user).pw_dir,
+        "USER": settings.app_user,
+        "LOGNAME": settings.app_user,
+        "SHELL": "/bin/sh",
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "WEB_CONCURRENCY": str(workers(settings)),
+        "FORWARDED_ALLOW_IPS": "*",
+    } | app_values(paths)
+    return values | {
+        "PATH": f"{venv}/bin:{values['PATH']}",
+        "VIRTUAL_ENV": str(venv),
+        "WINDLASS_APP": settings.name,
+        "WINDLASS_RELEASE": release,
+        "WINDLASS_PROCESS": process,
+    }

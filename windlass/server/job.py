@@ -1,0 +1,58 @@
+"""What every step of one piece of work needs, and the steps around a roll-out: sweep, record, prune."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from windlass.server import files
+from windlass.server.environment import Context
+from windlass.server.lock import Lock
+from windlass.server.log import ReleaseLog, now
+from windlass.server.protocol import Events, Request
+from windlass.server.supervisor import Supervisor
+
+
+@dataclass
+class Job:
+    """One deploy, rollback or restart, by the holder of the lock."""
+
+    context: Context
+    request: Request
+    log: ReleaseLog
+    lock: Lock
+    events: Events
+    supervisor: Supervisor
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """How long the work has taken so far."""
+        return round(time.monotonic() - self.started, 3)
+
+
+def sweep(log: ReleaseLog) -> None:
+    """Clear up after work that was cut off: half-made releases and archives that never became one."""
+    live = log.state.release
+    if live and log.entries.get(live, {}).get("status") != "good":
+        log.add(live, status="good", finished=now())
+    incoming = log.paths.state / "incoming"
+    for path in incoming.iterdir():
+        files.remove(path)
+    for release in [name for name, entry in log.entries.items() if entry.get("status") == "building"]:
+        log.add(release, status="failed", error="interrupted", finished=now())
+    for path in log.paths.releases.iterdir():
+        if log.status(path.name) not in ("live", "good", "bad"):
+            files.remove(path)
+
+
+def prune(log: ReleaseLog, keep: int) -> list[str]:
+    """Remove old releases; never the live one and never the last good one beside it."""
+    good = log.good()
+    kept = {log.state.release, *log.on_disk()[: max(keep, 1)]}
+    kept.update([name for name in good if name != log.state.release][:1])
+    gone = [name for name in log.on_disk() if name not in kept]
+    for name in gone:
+        files.remove(log.paths.releases / name)
+    log.compact()
+    return gone

@@ -1,0 +1,139 @@
+"""What Supervisor starts, as the app's user: it prepares the process and becomes it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from windlass.server import command, environment, names, procfile, settings
+from windlass.server.environment import Context
+from windlass.server.errors import Failure
+from windlass.server.paths import Paths
+
+INFO = 6
+
+
+def launch(prefix: Path, arguments: list[str]) -> int:
+    """Become `app release process [colour]`; on a fault say it in one line and return a status."""
+    app, release, process, *rest = [*arguments, "", "", ""][:4]
+    colour = rest[0]
+    checks = ((names.APP, app), (names.RELEASE, release), (names.PROCESS, process))
+    if not all(pattern.fullmatch(value) for pattern, value in checks) or colour not in ("", *names.COLOURS):
+        print("usage: windlass launch APP RELEASE PROCESS [COLOUR]", file=sys.stderr)
+        return 2
+    paths = Paths(prefix, app)
+    to_journal(paths.journal, f"{app}-{process}")
+    try:
+        context = Context(paths, settings.load(paths.settings))
+        _become(context, release, process, colour)
+    except (Failure, OSError) as error:
+        print(f"windlass: {process} of {release} cannot start: {error}", file=sys.stderr)
+    return 1
+
+
+def _become(context: Context, release: str, process: str, colour: str) -> None:
+    paths = context.paths
+    folder = (paths.releases / release).resolve(strict=True)
+    line = command_line(context, folder, process, colour)
+    values = environment.of_process(context, release, process)
+    if colour:
+        values |= {"SOCKET": str(paths.socket(colour)), "WINDLASS_COLOUR": colour}
+        restore_live_socket(paths, release, colour)
+    stop_strays(values)
+    os.chdir(folder / context.settings.directory)
+    os.umask(0o022)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores both, and exec would hand that on
+        signal.signal(number, signal.SIG_DFL)
+    os.execve("/bin/sh", ["/bin/sh", "-c", line], values)  # noqa: S606
+
+
+def command_line(context: Context, folder: Path, process: str, colour: str) -> str:
+    """Return the shell line of the process; `Failure` when the release has no such process."""
+    processes = procfile.processes_of(context.settings, folder)
+    if process not in processes:
+        raise Failure("no-process", f"the release has no process named {process}")
+    if not colour:
+        return command.plain_command(processes[process])[0]
+    return command.web_command(processes[process], web_of(context, folder, colour))[0]
+
+
+def web_of(context: Context, folder: Path, colour: str) -> command.Web:
+    """Return what the web command of this release is placed with."""
+    chosen = context.settings
+    return command.Web(
+        socket=str(context.paths.socket(colour)),
+        request_timeout=chosen.request_timeout,
+        stop_timeout=chosen.stop_timeout,
+        control_socket=_has_control_socket(folder),
+        configured=_configured(folder / chosen.directory / "gunicorn.conf.py"),
+    )
+
+
+def _has_control_socket(folder: Path) -> bool:
+    found = next(folder.glob(".venv/lib/python*/site-packages/gunicorn/config.py"), None)
+    return found is not None and "--no-control-socket" in found.read_text(errors="replace")
+
+
+def _configured(path: Path) -> frozenset[str]:
+    """Return the options that gunicorn's configuration file sets; gunicorn finds it by this name."""
+    if not path.is_file():
+        return frozenset()
+    return frozenset(
+        re.findall(r"^\s*(timeout|graceful_timeout)\s*=", path.read_text(errors="replace"), re.M)
+    )
+
+
+def to_journal(journal: Path, identifier: str) -> None:
+    """Send what the process prints to journald under this name; without journald leave it alone."""
+    stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        stream.connect(str(journal))
+    except OSError:
+        stream.close()
+        return
+    # sd_journal_stream_fd(3): identifier, unit, priority, level prefix, to syslog, to kmsg, to console
+    stream.sendall(f"{identifier}\n\n{INFO}\n0\n1\n0\n0\n".encode())
+    stream.shutdown(socket.SHUT_RD)
+    os.dup2(stream.fileno(), 1)
+    os.dup2(stream.fileno(), 2)
+    stream.close()
+
+
+def restore_live_socket(paths: Paths, release: str, colour: str) -> None:
+    """Make the symlink that nginx follows again: /run is empty after a reboot."""
+    if paths.live_socket.is_symlink() or not paths.current.is_symlink():
+        return
+    if paths.current.readlink().name == release:
+        paths.live_socket.symlink_to(f"{colour}.sock")
+
+
+def stop_strays(values: dict[str, str]) -> None:
+    """End what an earlier Supervisor left behind of the same process: nobody watches it any more."""
+    keys = ("WINDLASS_APP", "WINDLASS_PROCESS", "WINDLASS_COLOUR")
+    wanted = {f"{key}={values[key]}".encode() for key in keys if key in values}
+    supervisor = os.getppid()
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            if entry.stat().st_uid != os.geteuid():
+                continue
+            found = set((entry / "environ").read_bytes().split(b"\0"))
+            if wanted <= found and supervisor not in ancestors(int(entry.name)):
+                os.kill(int(entry.name), signal.SIGTERM)
+        except OSError:
+            continue
+
+
+def ancestors(pid: int) -> list[int]:
+    """Return the processes that `pid` descends from, nearest first."""
+    line: list[int] = []
+    while pid > 0:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        pid = int(stat.rpartition(")")[2].split()[1])
+        line.append(pid)
+    return line

@@ -1,0 +1,118 @@
+"""The release log: one JSON line per event of a release; the last one of each key counts."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from windlass.server import files, names
+from windlass.server.paths import Paths
+
+STAMP = "%Y%m%dT%H%M%SZ"
+KEPT_LINES = 2000
+
+
+def now() -> str:
+    """Return the time, UTC, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclass(frozen=True)
+class State:
+    """Which release visitors see, and in which colour."""
+
+    release: str = ""
+    colour: str = ""
+
+
+@dataclass
+class ReleaseLog:
+    """All that is known of the releases of one app."""
+
+    paths: Paths
+    entries: dict[str, dict[str, object]] = field(default_factory=dict)
+    state: State = field(default_factory=State)
+
+    @property
+    def file(self) -> Path:
+        """Where the lines are."""
+        return self.paths.state / "releases.jsonl"
+
+    def read(self) -> None:
+        """Read the log and the state; a line that a power cut left half-written is skipped."""
+        self.entries = {}
+        lines = self.file.read_text(errors="replace").splitlines() if self.file.exists() else []
+        for line in lines:
+            try:
+                entry = json.loads(line)
+                self.entries.setdefault(entry["release"], {}).update(entry)
+            except (ValueError, KeyError, TypeError):
+                continue
+        self.state = read_state(self.paths)
+
+    def add(self, release: str, **values: object) -> None:
+        """Append what is now known of a release, durably."""
+        entry = {"release": release, **values}
+        self.entries.setdefault(release, {}).update(entry)
+        handle = os.open(self.file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o640)
+        try:
+            size = os.fstat(handle).st_size
+            torn = size and os.pread(handle, 1, size - 1) != b"\n"
+            os.write(handle, ((b"\n" if torn else b"") + json.dumps(entry).encode() + b"\n"))
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    def compact(self) -> None:
+        """Write the log anew, one line per release, when it has grown long."""
+        if len(self.file.read_text(errors="replace").splitlines()) > KEPT_LINES:
+            newest = sorted(self.entries)[-KEPT_LINES // 4 :]
+            lines = (json.dumps(self.entries[release]) + "\n" for release in newest)
+            files.replace(self.file, "".join(lines), 0o640)
+
+    def set_state(self, state: State) -> None:
+        """Write which release is live, by rename."""
+        self.state = state
+        text = json.dumps({"release": state.release, "colour": state.colour})
+        files.replace(self.paths.state / "state.json", text + "\n", 0o640)
+
+    def status(self, release: str) -> str:
+        """Return live, good, bad, failed, or the status of a deploy under way."""
+        if release == self.state.release:
+            return "live"
+        return str(self.entries.get(release, {}).get("status", "failed"))
+
+    def on_disk(self) -> list[str]:
+        """Return the releases that have a folder, newest first; the order is by name."""
+        found = (path.name for path in self.paths.releases.iterdir())
+        return sorted((name for name in found if names.RELEASE.fullmatch(name)), reverse=True)
+
+    def good(self) -> list[str]:
+        """Return the releases on disk that one may go back to, the live one among them, newest first."""
+        return [name for name in self.on_disk() if self.status(name) in ("live", "good")]
+
+    def new_name(self, commit: str) -> str:
+        """Return a name later than any other, even when the clock went back."""
+        moment = datetime.now(UTC).replace(microsecond=0)
+        known = [*self.entries, *self.on_disk()]
+        if known:
+            newest = datetime.strptime(max(known).partition("-")[0], STAMP).replace(tzinfo=UTC)
+            moment = max(moment, newest + timedelta(seconds=1))
+        return f"{moment.strftime(STAMP)}-{commit[:7]}"
+
+
+def read_state(paths: Paths) -> State:
+    """Return what is live: the symlinks say so; the file only says the colour after a reboot."""
+    if not paths.current.is_symlink():
+        return State()
+    release = paths.current.readlink().name
+    if paths.live_socket.is_symlink():
+        return State(release, paths.live_socket.readlink().name.removesuffix(".sock"))
+    try:
+        saved = json.loads((paths.state / "state.json").read_text())
+        return State(release, str(saved["colour"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return State(release, names.COLOURS[0])

@@ -1,0 +1,60 @@
+"""One request in, its events out; or `launch`, which Supervisor starts."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+
+def main(prefix: Path = Path("/")) -> int:
+    """Serve the request on stdin, or launch a process; return the exit status."""
+    if sys.argv[1:2] == ["launch"]:
+        from windlass.server.launch import launch
+
+        return launch(prefix, sys.argv[2:])
+    if sys.argv[1:]:
+        print("usage: windlass < REQUEST (one line of JSON)", file=sys.stderr)
+        return 2
+    try:
+        return 0 if _serve(prefix) else 1
+    except BrokenPipeError:
+        return 1
+
+
+def _serve(prefix: Path) -> bool:
+    from windlass.server import protocol
+    from windlass.server.errors import Failure
+
+    out = protocol.Events(sys.stdout.fileno(), strict=True)
+    try:
+        request = protocol.parse(sys.stdin.buffer.readline(protocol.REQUEST_LIMIT))
+        return _answer(prefix, request, out)
+    except Failure as failure:
+        failure.phase = failure.phase or out.phase_name
+        out.send(failure.as_result())
+        return False
+
+
+def _answer(prefix: Path, request: object, out: object) -> bool:
+    from windlass.server import actions, queries, settings
+    from windlass.server.environment import Context
+    from windlass.server.log import ReleaseLog
+    from windlass.server.paths import Paths
+    from windlass.server.protocol import Events, Request
+
+    assert isinstance(request, Request) and isinstance(out, Events)  # noqa: S101
+    paths = Paths(prefix, request.app)
+    context = Context(paths, settings.load(paths.settings))
+    if request.action in ("deploy", "rollback", "restart"):
+        return actions.perform(context, request, sys.stdin.buffer, out)
+    log = ReleaseLog(paths)
+    log.read()
+    answers = {
+        "releases": lambda: queries.releases(log),
+        "status": lambda: queries.status(context, log),
+        "check": lambda: queries.check(context),
+        "logs": lambda: queries.logs(context, request, out),
+        "run": lambda: queries.run(context, log, request, out),
+    }
+    out.result(answers[request.action]())
+    return True

@@ -1,0 +1,113 @@
+"""Every place on the server that the release program knows, below one prefix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The places of one app; `prefix` is `/` on a server and a temporary directory in tests."""
+
+    prefix: Path
+    app: str
+
+    @property
+    def settings(self) -> Path:
+        """The app's entry as the `app` role wrote it; no secrets."""
+        return self.prefix / "etc/windlass" / f"{self.app}.json"
+
+    @property
+    def env(self) -> Path:
+        """Settings and secrets of the app."""
+        return self.prefix / "etc/windlass" / f"{self.app}.env"
+
+    @property
+    def home(self) -> Path:
+        """Releases, shared folders and the package cache, on one file system."""
+        return self.prefix / "srv" / self.app
+
+    @property
+    def releases(self) -> Path:
+        """One folder per release, named so that order by name is order by time."""
+        return self.home / "releases"
+
+    @property
+    def shared(self) -> Path:
+        """What outlives a release."""
+        return self.home / "shared"
+
+    @property
+    def current(self) -> Path:
+        """Symlink to the live release."""
+        return self.home / "current"
+
+    @property
+    def cache(self) -> Path:
+        """uv's cache, beside the releases so that its files can be hard links."""
+        return self.home / "cache"
+
+    @property
+    def sockets(self) -> Path:
+        """The sockets of the two colours and the symlink that nginx follows."""
+        return self.prefix / "run" / self.app
+
+    def socket(self, colour: str) -> Path:
+        """Return the socket of one colour."""
+        return self.sockets / f"{colour}.sock"
+
+    @property
+    def live_socket(self) -> Path:
+        """Symlink to the live colour's socket."""
+        return self.sockets / "web.sock"
+
+    @property
+    def state(self) -> Path:
+        """Release log, state, lock and incoming archives; root only."""
+        return self.prefix / "var/lib/windlass" / self.app
+
+    @property
+    def log(self) -> Path:
+        """What the app's processes print, as rsyslog writes it."""
+        return self.prefix / "var/log" / self.app / "app.log"
+
+    @property
+    def supervisor_logs(self) -> Path:
+        """What a program prints before its output goes to the journal."""
+        return self.prefix / "var/log/supervisor"
+
+    @property
+    def supervisor_conf(self) -> Path:
+        """Supervisor's drop-in folder."""
+        return self.prefix / "etc/supervisor/conf.d"
+
+    @property
+    def supervisor_socket(self) -> Path:
+        """Supervisor's XML-RPC."""
+        return self.prefix / "run/supervisor.sock"
+
+    @property
+    def journal(self) -> Path:
+        """journald's stream socket."""
+        return self.prefix / "run/systemd/journal/stdout"
+
+    @property
+    def uv(self) -> Path:
+        """The package installer."""
+        return self.prefix / "opt/windlass/uv/bin/uv"
+
+    @property
+    def python(self) -> Path:
+        """The interpreter for apps that name none."""
+        return self.prefix / "usr/bin/python3"
+
+    @property
+    def certificates(self) -> Path:
+        """The CAs that the server trusts."""
+        return self.prefix / "etc/ssl/certs/ca-certificates.crt"
+
+    @property
+    def program(self) -> Path:
+        """This program, as Supervisor starts it."""
+        return self.prefix / "usr/local/sbin/windlass"

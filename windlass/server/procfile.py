@@ -1,0 +1,50 @@
+"""Which processes an app has, and their commands: its Procfile, and `processes` of its entry, which wins."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from windlass.server.errors import Failure
+from windlass.server.settings import Settings
+
+LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,31})\s*:\s*(\S.*)")
+
+
+def parse(text: str) -> dict[str, str]:
+    """Return command by process; blank lines and comments are skipped, any other line is refused."""
+    processes: dict[str, str] = {}
+    for number, line in enumerate(text.replace("\r\n", "\n").lstrip("\ufeff").split("\n"), 1):
+        line = line.strip()
+        if not line or line.startswith("#"):
+            continue
+        match = LINE.fullmatch(line)
+        if not match:
+            raise Failure("procfile", f"line {number} of the Procfile is not `name: command`: {line[:80]}")
+        processes[match[1]] = match[2].strip()
+    return processes
+
+
+def processes_of(settings: Settings, release: Path) -> dict[str, str]:
+    """Return command by process for the release, `release` (the command) among them when there is one."""
+    found: dict[str, str] = {}
+    for folder in (release / settings.directory, release):
+        if (folder / "Procfile").is_file():
+            found = parse((folder / "Procfile").read_text(errors="replace"))
+            break
+    found |= settings.processes
+    if "web" not in found and settings.wsgi:
+        found["web"] = f"gunicorn {settings.wsgi}"
+    if "web" not in found:
+        raise Failure(
+            "no-web-process",
+            "nothing says how to start the app: no Procfile with a `web:` line, no `wsgi`, no `processes`",
+            "add `wsgi: module:callable` to the app's entry, or a Procfile to its repository",
+        )
+    return found
+
+
+def runs(processes: dict[str, str], scale: dict[str, int]) -> dict[str, int]:
+    """Return how many of each process run beside `web`, without those that are scaled to none."""
+    counts = {name: scale.get(name, 1) for name in processes if name not in ("web", "release")}
+    return {name: count for name, count in counts.items() if count > 0}

@@ -1,0 +1,160 @@
+"""The request that comes in and the events that go out, one JSON line each."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from windlass.server import names
+from windlass.server.errors import Failure
+
+VERSION = 1
+REQUEST_LIMIT = 64 * 1024
+ARCHIVE_LIMIT = 4 * 1024**3
+ACTIONS = ("deploy", "rollback", "restart", "releases", "status", "logs", "run", "check")
+TEXT = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
+COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request, every value checked."""
+
+    action: str
+    app: str
+    by: str = "somebody"
+    commit: str = ""
+    version: str = ""
+    size: int = 0
+    sha256: str = ""
+    release_command: bool = True
+    to: str = ""
+    process: str = ""
+    follow: bool = False
+    lines: int = 100
+    command: str = ""
+
+
+def parse(line: bytes) -> Request:
+    """Return the request, or raise `Failure` that names what is wrong with it."""
+    try:
+        data = json.loads(line)
+    except ValueError:
+        raise _bad("is not one line of JSON") from None
+    if not isinstance(data, dict) or data.get("protocol") != VERSION:
+        raise Failure(
+            "protocol",
+            f"this server speaks protocol {VERSION}",
+            "bring both sides to one version: run ansible-playbook site.yml from this checkout",
+        )
+    archive = data.pop("archive", None)
+    if archive is not None:
+        if not isinstance(archive, dict) or set(archive) != {"size", "sha256"}:
+            raise _bad("has a wrong archive")
+        data |= archive
+    del data["protocol"]
+    checked = {key: _value(key, value) for key, value in data.items() if value is not None}
+    if "action" not in checked or "app" not in checked:
+        raise _bad("lacks action or app")
+    request = Request(**checked)  # type: ignore[arg-type]
+    _complete(request)
+    return request
+
+
+def _bad(what: str) -> Failure:
+    return Failure("bad-request", f"the request {what}", "the client and the server do not fit each other")
+
+
+def _value(key: str, value: object) -> object:
+    """Return the value when it is what the key may hold."""
+    patterns = {
+        "app": names.APP,
+        "by": TEXT,
+        "commit": COMMIT,
+        "version": TEXT,
+        "sha256": DIGEST,
+        "to": names.RELEASE,
+        "process": names.PROCESS,
+    }
+    limits = {"size": (1, ARCHIVE_LIMIT), "lines": (0, 100_000)}
+    if key in patterns:
+        good = isinstance(value, str) and patterns[key].fullmatch(value) is not None
+    elif key in limits:
+        low, high = limits[key]
+        good = type(value) is int and low <= value <= high
+    elif key in ("release_command", "follow"):
+        good = isinstance(value, bool)
+    elif key == "command":
+        good = isinstance(value, str) and 0 < len(value) <= 32_000 and "\0" not in value
+    else:
+        good = key == "action" and value in ACTIONS
+    if not good:
+        raise _bad(f"has a wrong {key if key.isidentifier() else 'key'}")
+    return value
+
+
+def _complete(request: Request) -> None:
+    needed = {"deploy": ("commit", "version", "size", "sha256"), "run": ("command",)}
+    for key in needed.get(request.action, ()):
+        if not getattr(request, key):
+            raise _bad(f"lacks {key}")
+
+
+class Events:
+    """Where events go: a file descriptor. A reader that went away is not missed unless `strict`."""
+
+    def __init__(self, handle: int, *, strict: bool = False) -> None:
+        self.handle = handle
+        self.strict = strict
+        self.phase_name = ""
+        self.on_phase: Callable[[str], None] = lambda name: None
+
+    def send(self, event: dict[str, object]) -> None:
+        """Write one event, whole."""
+        data = json.dumps(event).encode() + b"\n"
+        try:
+            while data:
+                data = data[os.write(self.handle, data) :]
+        except OSError:
+            if self.strict:
+                raise
+
+    def output(self, stream: str, line: str) -> None:
+        """Pass on a line that a command printed."""
+        self.send({"event": "output", "phase": self.phase_name, "stream": stream, "line": line})
+
+    def note(self, message: str) -> None:
+        """Tell the user something on the way."""
+        self.send({"event": "note", "message": message})
+
+    def skipped(self, name: str) -> None:
+        """Say that a phase had nothing to do."""
+        self.send({"event": "phase", "phase": name, "status": "skipped", "seconds": 0.0})
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Tell a phase's start and end, with its time; a failure in it carries its name."""
+        self.phase_name = name
+        self.on_phase(name)
+        start = time.monotonic()
+        self.send({"event": "phase", "phase": name, "status": "start"})
+        status = "failed"
+        try:
+            yield
+            status = "done"
+        except Failure as failure:
+            failure.phase = failure.phase or name
+            raise
+        finally:
+            seconds = round(time.monotonic() - start, 3)
+            self.send({"event": "phase", "phase": name, "status": status, "seconds": seconds})
+
+    def result(self, data: dict[str, object]) -> None:
+        """End with success."""
+        self.send({"event": "result", "ok": True, "data": data})

@@ -1,0 +1,158 @@
+"""What can be asked without changing anything: releases, status, checks, logs, a command."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from windlass.server import checks, environment, lock, runner, sockets
+from windlass.server.environment import Context
+from windlass.server.errors import Failure
+from windlass.server.log import ReleaseLog
+from windlass.server.protocol import Events, Request
+from windlass.server.supervisor import UP, Process, Supervisor
+
+
+def releases(log: ReleaseLog) -> dict[str, object]:
+    """List the releases that there are, and those that failed since the oldest of them; newest first."""
+    there = log.on_disk()
+    oldest = there[-1] if there else ""
+    listed = []
+    for name in sorted(log.entries, reverse=True):
+        status = log.status(name)
+        if name in there or (status == "failed" and name > oldest):
+            listed.append(_release(log, name, status))
+    return {"releases": listed}
+
+
+def _release(log: ReleaseLog, name: str, status: str) -> dict[str, object]:
+    entry = log.entries[name]
+    keys = ("release", "commit", "version", "by", "started", "seconds", "error")
+    found: dict[str, object] = {key: entry[key] for key in keys if key in entry}
+    found["status"] = status
+    if status == "live":
+        found["colour"] = log.state.colour
+    return found
+
+
+def status(context: Context, log: ReleaseLog) -> dict[str, object]:
+    """Say what runs now."""
+    paths, live = context.paths, log.state
+    entry = log.entries.get(live.release, {})
+    usage = shutil.disk_usage(paths.home)
+    prefix = f"{context.settings.name}-"
+    groups = _groups(context)
+    found = [item for item in Supervisor(paths.supervisor_socket).processes() if item.group in groups]
+    return {
+        "app": context.settings.name,
+        "release": live.release or None,
+        "commit": entry.get("commit"),
+        "version": entry.get("version"),
+        "colour": live.colour or None,
+        "processes": [_process(item, prefix) for item in found],
+        "deploy": lock.holder(paths.state / "lock"),
+        "queue": sockets.queue(paths.socket(live.colour)) if live.colour else 0,
+        "disk": {"free": usage.free, "total": usage.total, "releases": len(log.on_disk())},
+    }
+
+
+def _groups(context: Context) -> set[str]:
+    from windlass.server import programs
+
+    return programs.written(context)
+
+
+def _process(item: Process, prefix: str) -> dict[str, object]:
+    up = item.state in UP
+    return {
+        "name": item.name.removeprefix(prefix),
+        "pid": item.pid or None,
+        "state": item.state,
+        "uptime_s": item.now - item.start if up else 0,
+        "release": sockets.release_of(item.pid) if item.pid else None,
+    }
+
+
+def check(context: Context) -> dict[str, object]:
+    """Say whether a release could be made."""
+    return {"checks": [item.as_dict() for item in checks.all_checks(context)]}
+
+
+def run(context: Context, log: ReleaseLog, request: Request, events: Events) -> dict[str, object]:
+    """Run a command as the app would: its user, folder, settings and live release."""
+    live = log.state.release
+    if not live:
+        raise Failure("not-deployed", "the app has no release yet", "run fab deploy first")
+    settings = context.settings
+    task = runner.Task(
+        ["/bin/sh", "-c", request.command],
+        runner.user(settings.app_user),
+        (context.paths.releases / live).resolve() / settings.directory,
+        environment.of_process(context, live, "run"),
+    )
+    events.phase_name = "run"
+    outcome = runner.run(task, events.output)
+    return {"status": outcome.status if outcome.status >= 0 else 128 - outcome.status}
+
+
+def logs(context: Context, request: Request, events: Events) -> dict[str, object]:
+    """Pass on the end of the app's log, and what it gains while somebody listens."""
+    tag = f"{context.settings.name}-{request.process}"
+    wanted = re.compile(rf"(?:^|\s){re.escape(tag)}(?:\[\d+\])?:") if request.process else None
+    sources = _sources(context, request.process)
+    if not sources:
+        raise Failure("no-log", "the app has printed nothing yet", "run fab status")
+    events.phase_name = "logs"
+    filtered = wanted if sources == [context.paths.log] else None
+    for line in _last(sources, request.lines, filtered):
+        events.output("stdout", line)
+    if request.follow:
+        _follow(sources, filtered, events)
+    return {}
+
+
+def _sources(context: Context, process: str) -> list[Path]:
+    if context.paths.log.exists():
+        return [context.paths.log]
+    pattern = f"{context.settings.name}-{process or '*'}*.log"
+    return sorted(context.paths.supervisor_logs.glob(pattern))
+
+
+def _last(sources: list[Path], count: int, wanted: re.Pattern[str] | None) -> list[str]:
+    lines: list[str] = []
+    for path in sources:
+        with path.open(errors="replace") as file:
+            lines += [line.rstrip("\n") for line in file if wanted is None or wanted.search(line)]
+            lines = lines[-count:] if count else []
+    return lines
+
+
+def _follow(sources: list[Path], wanted: re.Pattern[str] | None, events: Events) -> None:
+    """Follow until the reader goes away, which a hang-up on our output tells."""
+    command = ["tail", "--quiet", "--lines=0", "--follow=name", "--retry", *map(str, sources)]
+    listener = select.poll()
+    listener.register(events.handle, 0)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as tail:
+        assert tail.stdout  # noqa: S101 - it was asked for
+        source = tail.stdout.fileno()
+        listener.register(source, select.POLLIN)
+        rest = b""
+        try:
+            while True:
+                ready = dict(listener.poll())
+                data = os.read(source, 65536) if source in ready else b""
+                if events.handle in ready or (source in ready and not data):
+                    break
+                *lines, rest = (rest + data).split(b"\n")
+                for line in (item.decode(errors="replace") for item in lines):
+                    if wanted is None or wanted.search(line):
+                        events.output("stdout", line)
+        except BrokenPipeError:
+            sys.stderr.close()
+        finally:
+            tail.terminate()

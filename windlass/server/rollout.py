@@ -1,0 +1,273 @@
+"""A built release becomes the live one: start, probe, switch, drain, retire; or nothing has happened."""
+
+from __future__ import annotations
+
+import time
+
+from windlass.server import command, files, names, probe, procfile, programs, sockets
+from windlass.server.errors import Failure
+from windlass.server.job import Job
+from windlass.server.log import State
+from windlass.server.programs import Program
+from windlass.server.supervisor import UP, Process
+from windlass.server.tail import Watch, because
+
+STOP_MARGIN = 10
+KILL_AFTER = 2.0
+WORKER_START = 10.0
+POLL = 0.02
+
+
+class Rollout:
+    """One release on its way to the visitors, in the idle colour."""
+
+    def __init__(self, job: Job, release: str) -> None:
+        self.job = job
+        self.context = job.context
+        self.paths = job.context.paths
+        self.supervisor = job.supervisor
+        self.old = job.log.state
+        self.new = State(release, names.other(self.old.colour))
+        self.folder = self.paths.releases / release
+        self.processes = procfile.processes_of(self.context.settings, self.folder)
+        self.workers = procfile.runs(self.processes, self.context.settings.scale)
+        self.watch = Watch(self.context, ["web"])
+        self.pid = 0
+        self.gone: set[str] = set()
+
+    def run(self) -> None:
+        """Go all the way; a `Failure` leaves the old release live wherever it still can."""
+        events = self.job.events
+        try:
+            with events.phase("start"):
+                self.start()
+            with events.phase("probe"):
+                self.probe()
+            with events.phase("switch"):
+                self.switch()
+        except BaseException as error:
+            self._explain(error)
+            self.abandon()
+            raise
+        with events.phase("drain"):
+            self.drain()
+        with events.phase("retire"):
+            self.retire()
+
+    def _explain(self, error: BaseException) -> None:
+        if isinstance(error, Failure) and not error.log:
+            error.log = self.watch.lines()
+            error.message += because(error.log)
+
+    # names
+
+    def _program(self, state: State, *, autostart: bool) -> Program:
+        plain = self._takes_the_shells_place(state)
+        return Program(state.release, "web", state.colour, autostart=autostart, whole_group=not plain)
+
+    def _takes_the_shells_place(self, state: State) -> bool:
+        folder = self.paths.releases / state.release
+        processes = procfile.processes_of(self.context.settings, folder)
+        web = command.Web(str(self.paths.socket(state.colour)))
+        return command.web_command(processes["web"], web)[1]
+
+    def _web(self, colour: str) -> str:
+        return f"{self.context.settings.name}-web-{colour}"
+
+    def _worker_groups(self) -> set[str]:
+        webs = {self._web(colour) for colour in names.COLOURS}
+        return programs.written(self.context) - webs
+
+    # start and probe
+
+    def start(self) -> None:
+        """Start the idle colour, after clearing away whatever was left there."""
+        group = self._web(self.new.colour)
+        self.supervisor.stop([group], self._stop_limit(), kill_after=KILL_AFTER)
+        self.paths.socket(self.new.colour).unlink(missing_ok=True)
+        programs.write(self.context, self._program(self.new, autostart=False))
+        self.supervisor.start([group])
+
+    def probe(self) -> None:
+        """Wait until the app is well on its own socket, and make sure that it is the new release."""
+        path = self.paths.socket(self.new.colour)
+        probe.wait_until_well(path, self.context.settings, self._check_alive)
+        wrong = sockets.strangers(path, self.new.release, self.pid)
+        if wrong:
+            raise Failure(
+                "wrong-release",
+                f"processes {wrong} behind the new socket are not of release {self.new.release}",
+                "end them on the server and deploy again",
+            )
+
+    def _check_alive(self) -> None:
+        found = self.supervisor.group(self._web(self.new.colour))
+        process = found[0] if found else None
+        if process and process.state in UP and process.pid in (self.pid or process.pid, 0):
+            self.pid = self.pid or process.pid
+            return
+        said = (
+            f" ({process.error})" if process and "too quickly" not in process.error and process.error else ""
+        )
+        raise Failure(
+            "start-failed",
+            f"the new release ended while it started{said}",
+            "nothing changed for visitors: mend it and deploy again",
+        )
+
+    # switch and back
+
+    def switch(self) -> None:
+        """Send visitors to the new colour, and ask through nginx whether that worked."""
+        programs.write(self.context, self._program(self.new, autostart=True))
+        self._point_to(self.new)
+        try:
+            self._verify_front()
+            self._commit(self.new, self.old)
+        except BaseException:
+            self._point_to(self.old)
+            raise
+
+    def _point_to(self, state: State) -> None:
+        if not state.release:
+            self.paths.live_socket.unlink(missing_ok=True)
+            self.paths.current.unlink(missing_ok=True)
+            return
+        files.replace_link(self.paths.current, f"releases/{state.release}")
+        files.replace_link(self.paths.live_socket, f"{state.colour}.sock")
+        files.sync_folder(self.paths.home)
+
+    def _verify_front(self) -> None:
+        settings = self.context.settings
+        if settings.front is None:
+            return
+        for delay in (POLL, 0.0):
+            answer = probe.ask_front(settings, settings.health_timeout)
+            if answer.status and answer.status < 500:
+                return
+            time.sleep(delay)
+        raise Failure(
+            "front-failed",
+            f"through nginx, https://{settings.domains[0]}{settings.health_path} {answer}; switched back",
+            "run `systemctl status nginx` on the server",
+        )
+
+    def _commit(self, live: State, idle: State) -> None:
+        """Make the files say what runs, so that a reboot from here on comes up with `live`, entire."""
+        self.job.log.set_state(live)
+        self.gone = self._write_workers(live.release)
+        if idle.release:
+            programs.write(self.context, self._program(idle, autostart=False))
+
+    def _write_workers(self, release: str) -> set[str]:
+        """Write the files of all processes beside `web`; return the groups that the release lacks."""
+        before = self._worker_groups()
+        wanted = self._workers_of(release)
+        for program in wanted:
+            programs.write(self.context, program)
+        return before - {program.name(self.context.settings.name) for program in wanted}
+
+    def _workers_of(self, release: str) -> list[Program]:
+        settings = self.context.settings
+        processes = procfile.processes_of(settings, self.paths.releases / release)
+        return [
+            Program(release, name, count=count, whole_group=not command.plain_command(processes[name])[1])
+            for name, count in procfile.runs(processes, settings.scale).items()
+        ]
+
+    def abandon(self) -> None:
+        """Leave nothing of the idle colour behind."""
+        group = self._web(self.new.colour)
+        self.supervisor.stop([group], self._stop_limit(), kill_after=KILL_AFTER)
+        programs.file_of(self.context, group).unlink(missing_ok=True)
+        self.paths.socket(self.new.colour).unlink(missing_ok=True)
+        self.supervisor.call("reloadConfig")
+
+    # drain and retire
+
+    def drain(self) -> None:
+        """Wait until nobody waits for the old colour."""
+        if not self.old.release:
+            return
+        old = procfile.processes_of(self.context.settings, self.paths.releases / self.old.release)
+        limit = self.context.settings.request_timeout
+        path = self.paths.socket(self.old.colour)
+        if not sockets.drain(path, limit, connections_too=not command.is_graceful(old["web"])):
+            self.job.events.note(
+                f"requests still waited for the old release after {limit} s; it is stopped now"
+            )
+
+    def retire(self) -> None:
+        """Bring the other processes to the new release, then stop the old colour."""
+        self.watch = Watch(self.context, list(self.workers))
+        try:
+            self._replace_workers(self.new.release)
+            self._check_workers()
+        except Failure as failure:
+            self._explain(failure)
+            self._switch_back(failure)
+            raise
+        try:
+            self._stop_old()
+            self._check_workers()
+        except Failure as failure:
+            failure.switched = True
+            self._explain(failure)
+            raise
+
+    def _stop_old(self) -> None:
+        if self.old.release:
+            group = self._web(self.old.colour)
+            self.supervisor.stop([group], self._stop_limit())
+            programs.file_of(self.context, group).unlink(missing_ok=True)
+            self.paths.socket(self.old.colour).unlink(missing_ok=True)
+            self.supervisor.call("reloadConfig")
+
+    def _replace_workers(self, release: str) -> None:
+        """Stop one generation, then start the other: never two at a time."""
+        groups = self._worker_groups()
+        self.supervisor.stop(groups, self._stop_limit())
+        for group in self.gone:
+            programs.file_of(self.context, group).unlink(missing_ok=True)
+        app = self.context.settings.name
+        self.supervisor.start([program.name(app) for program in self._workers_of(release)])
+
+    def _switch_back(self, failure: Failure) -> None:
+        """Go back to the old colour, which still runs."""
+        old = self.supervisor.group(self._web(self.old.colour)) if self.old.release else []
+        if not any(process.state in UP for process in old):
+            failure.switched = True
+            return
+        programs.write(self.context, self._program(self.old, autostart=True))
+        self._point_to(self.old)
+        self._commit(self.old, State())
+        self._replace_workers(self.old.release)
+        sockets.drain(self.paths.socket(self.new.colour), self._stop_limit(), connections_too=True)
+        self.abandon()
+        failure.message += "; switched back"
+
+    def _check_workers(self) -> None:
+        """Wait until every process beside `web` carries the new release."""
+        end = time.monotonic() + WORKER_START
+        app = self.context.settings.name
+        groups = {program.name(app) for program in self._workers_of(self.new.release)}
+        while groups:
+            found = [item for item in self.supervisor.processes() if item.group in groups]
+            if all(self._is_new(item) for item in found):
+                return
+            if time.monotonic() > end:
+                raise Failure("worker-failed", "the other processes did not come up with the new release")
+            time.sleep(POLL)
+
+    def _is_new(self, process: Process) -> bool:
+        if process.state not in UP:
+            name = process.group.removeprefix(f"{self.context.settings.name}-")
+            raise Failure(
+                "worker-failed",
+                f"the process {name} ended as it started",
+                "see the log, mend it and deploy again",
+            )
+        return sockets.release_of(process.pid) == self.new.release
+
+    def _stop_limit(self) -> float:
+        return self.context.settings.stop_timeout + STOP_MARGIN

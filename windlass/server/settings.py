@@ -1,0 +1,102 @@
+"""The app's entry, as the `app` role wrote it for this program."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from windlass.server import names
+from windlass.server.errors import Failure
+
+HINT = "run ansible-playbook site.yml: it writes the app's settings"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to build, run and check; times are seconds. An absent or null key has the default."""
+
+    name: str
+    domains: list[str]
+    user: str = ""
+    build_user: str = ""
+    directory: str = "."
+    python: str = ""
+    requirements: str = ""
+    pip_packages: list[str] = field(default_factory=list)
+    services: list[str] = field(default_factory=list)
+    wsgi: str = ""
+    processes: dict[str, str] = field(default_factory=dict)
+    scale: dict[str, int] = field(default_factory=dict)
+    build: str = ""
+    health_path: str = "/"
+    health_timeout: int = 30
+    stop_timeout: int = 30
+    request_timeout: int = 60
+    shared: list[str] = field(default_factory=list)
+    keep_releases: int = 5
+    index_url: str = ""
+    front: dict[str, object] | None = field(default_factory=lambda: {"address": "127.0.0.1", "port": 443})
+
+    @property
+    def app_user(self) -> str:
+        """The user that runs the app."""
+        return self.user or self.name
+
+    @property
+    def builder(self) -> str:
+        """The user that builds releases and owns the code."""
+        return self.build_user or f"{self.name}-build"
+
+
+def load(path: Path) -> Settings:
+    """Read and check the settings; raise `Failure` when there are none or they are wrong."""
+    try:
+        data = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise Failure(
+            "unknown-app", f"no app {path.stem} on this server", "run ansible-playbook site.yml first"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise Failure("settings", f"{path} cannot be read: {error}", HINT) from error
+    return read(data)
+
+
+def read(data: Mapping[str, object]) -> Settings:
+    """Return the settings in `data`, each of the type of its default; unknown keys are left alone."""
+    values: dict[str, object] = {}
+    for item in fields(Settings):
+        value = data.get(item.name)
+        if value is None:
+            if item.name == "front" and "front" in data:
+                values["front"] = None
+            continue
+        if not _is(str(item.type), value):
+            raise Failure("settings", f"the app's {item.name} must be {item.type}: {value!r}", HINT)
+        values[item.name] = value
+    try:
+        settings = Settings(**values)  # type: ignore[arg-type]
+    except TypeError:
+        raise Failure("settings", "the app's settings lack name or domains", HINT) from None
+    _check(settings)
+    return settings
+
+
+def _is(kind: str, value: object) -> bool:
+    if kind == "str":
+        return isinstance(value, str)
+    if kind == "int":
+        return isinstance(value, int) and not isinstance(value, bool)
+    if kind == "list[str]":
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    inner = {"dict[str, str]": str, "dict[str, int]": int}.get(kind, object)
+    return isinstance(value, dict) and all(isinstance(item, inner) for item in value.values())
+
+
+def _check(settings: Settings) -> None:
+    wrong = [process for process in settings.processes if not names.PROCESS.fullmatch(process)]
+    wrong += [folder for folder in (settings.directory, *settings.shared) if not names.is_inside(folder)]
+    wrong += [] if names.APP.fullmatch(settings.name) else [settings.name]
+    if wrong or not settings.domains:
+        raise Failure("settings", f"the app's settings hold a name that is refused: {wrong}", HINT)

@@ -1,0 +1,124 @@
+"""The end of what the app printed, and the one line of it that says why."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from windlass.server.environment import Context
+
+LINES = 40
+READ_LIMIT = 256 * 1024
+WAIT = 1.0
+NAMED = re.compile(r"[A-Za-z_][\w.]*(?::\s.*)?$")
+TRACEBACK = "Traceback (most recent call last):"
+ERROR = re.compile(r"[A-Za-z_][\w.]*(?:Error|Exception|Exit|NotFound|DoesNotExist)(?::\s.*)?$")
+
+
+@dataclass
+class Watch:
+    """The app's logs from one moment on."""
+
+    context: Context
+    processes: list[str]
+    since: float = field(default_factory=time.time)
+    sizes: dict[Path, tuple[int, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for path in self._files():
+            self.sizes[path] = _identity(path)
+
+    def _files(self) -> list[Path]:
+        paths, app = self.context.paths, self.context.settings.name
+        own = [
+            path
+            for process in self.processes
+            for path in sorted(paths.supervisor_logs.glob(f"{app}-{process}*.log"))
+        ]
+        return [*own, paths.log]
+
+    def lines(self) -> list[str]:
+        """Return the last lines since the moment; wait briefly for a log that lags."""
+        end = time.monotonic() + WAIT
+        found = self._read()
+        while time.monotonic() < end:
+            time.sleep(0.05)
+            newer = self._read()
+            if newer and newer == found and reason(newer):
+                break
+            found = newer
+        return (found or self._journal())[-LINES:]
+
+    def _read(self) -> list[str]:
+        lines: list[str] = []
+        for path in self._files():
+            inode, size = self.sizes.get(path, (0, 0))
+            try:
+                with path.open("rb") as file:
+                    now_inode, now_size = _identity(path)
+                    start = size if now_inode == inode and now_size >= size else 0
+                    file.seek(max(start, now_size - READ_LIMIT))
+                    text = file.read(READ_LIMIT).decode(errors="replace")
+            except OSError:
+                continue
+            lines += [bare(line, self.context.settings.name) for line in text.splitlines()]
+        return lines
+
+    def _journal(self) -> list[str]:
+        program = shutil.which("journalctl")
+        if not program or not self.context.paths.journal.exists():
+            return []
+        tags = [f"-t{self.context.settings.name}-{process}" for process in self.processes]
+        command = [
+            program,
+            "-q",
+            "-o",
+            "cat",
+            "--no-pager",
+            f"-n{LINES}",
+            f"--since=@{self.since:.0f}",
+            *tags,
+        ]
+        found = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        return found.stdout.splitlines()
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0
+    return status.st_ino, status.st_size
+
+
+def bare(line: str, app: str) -> str:
+    """Return the line without what syslog put before it, with the control characters that it escaped."""
+    match = re.match(rf"\S.{{0,90}}?\s{re.escape(app)}[\w-]*(?:\[\d+\])?: ?", line)
+    text = line[match.end() :] if match else line
+    return text.replace("#011", "\t").rstrip()
+
+
+def reason(lines: list[str]) -> str:
+    """Return the exception that ends the last traceback, or the last line that names an error, or nothing."""
+    found = ""
+    inside = False
+    for line in lines:
+        if line.strip() == TRACEBACK:
+            inside = True
+        elif inside and line and not line[0].isspace():
+            inside = False
+            if NAMED.match(line):
+                found = line
+        elif not inside and not found and ERROR.match(line):
+            found = line
+    return found[:300]
+
+
+def because(lines: list[str]) -> str:
+    """Return the reason as the end of a sentence."""
+    found = reason(lines)
+    return f": {found}" if found else ""

@@ -1,0 +1,30 @@
+"""The archive comes in: exactly as many bytes as announced, with the announced digest."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+from windlass.server.errors import Failure
+from windlass.server.protocol import Request
+
+CHUNK = 256 * 1024
+
+
+def receive(stream: BinaryIO, request: Request, path: Path) -> None:
+    """Write the archive to `path`; raise `Failure` when it ends early or is not what was announced."""
+    digest = hashlib.sha256()
+    left = request.size
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        while left:
+            data = stream.read(min(left, CHUNK))
+            if not data:
+                raise Failure("upload-failed", "the connection ended during the upload", "deploy again")
+            digest.update(data)
+            file.write(data)
+            left -= len(data)
+    if digest.hexdigest() != request.sha256:
+        raise Failure("upload-failed", "the archive arrived damaged", "deploy again")
