@@ -43,7 +43,7 @@ def test_http_is_redirected_to_https(guestbook: Visitor):
 
 
 def test_an_unknown_host_name_gets_nothing(guestbook: Visitor):
-    with pytest.raises(Exception, match="(?i)unrecognized|alert|reset|closed|RemoteDisconnected"):
+    with pytest.raises(Exception, match=r"(?i)unrecognized|alert|reset|closed|RemoteDisconnected"):
         Visitor("stranger.test", guestbook.address, guestbook.ca).ask("/")
 
 
