@@ -10,6 +10,16 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
+# Secrets (a URL may hold one), and what the web server reads: a change there is no reason to start the app again.
+NOT_FOR_THE_PROGRAM = {
+    "certificate",
+    "env",
+    "max_body_size",
+    "packages",
+    "repository",
+    "static",
+    "version",
+}
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -40,7 +50,7 @@ def app_settings(app: dict[str, Any], spec: dict[str, Any], **more: Any) -> dict
     """Return an entry of ``apps`` as the release program reads it: complete, without its secrets."""
     options = spec["argument_specs"]["main"]["options"]["apps"]["options"]
     settings = {name: app.get(name, option.get("default")) for name, option in options.items()}
-    return {name: value for name, value in settings.items() if name not in ("env", "certificate")} | more
+    return {name: value for name, value in settings.items() if name not in NOT_FOR_THE_PROGRAM} | more
 
 
 def locked_requirement(lock: str, name: str) -> str:
