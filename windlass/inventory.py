@@ -119,36 +119,37 @@ def _configure() -> None:
 
 def _read(source: Path) -> _Reader:
     """Read it; ask for the vault's password if one is needed, none is configured and somebody is there."""
-    from ansible.cli import CLI
-    from ansible.parsing.dataloader import DataLoader
-
     try:
         return _Reader([source], _loader(ask=False))
-    except WindlassError as error:
-        if not isinstance(error, _PasswordMissingError) or not sys.stdin.isatty():
+    except _PasswordMissingError:
+        if not sys.stdin.isatty():
             raise
-    loader = DataLoader()
-    loader.set_vault_secrets(
-        CLI.setup_vault_secrets(loader, vault_ids=[], ask_vault_pass=True, auto_prompt=False)
-    )
-    return _Reader([source], loader)
+    return _Reader([source], _loader(ask=True))
 
 
 def _loader(ask: bool) -> Any:
+    """Return a loader that holds the vault's passwords: those that are configured, or the one that is typed."""
     from ansible import constants
     from ansible.cli import CLI
     from ansible.errors import AnsibleError
     from ansible.parsing.dataloader import DataLoader
+    from ansible.parsing.vault import VaultSecretsContext
 
     loader = DataLoader()
+    identities = list(constants.DEFAULT_VAULT_IDENTITY_LIST)
     try:
-        with _quiet():
+        with contextlib.nullcontext() if ask else _quiet():
             secrets = CLI.setup_vault_secrets(
-                loader, vault_ids=list(constants.DEFAULT_VAULT_IDENTITY_LIST), auto_prompt=ask
+                loader, identities, ask_vault_pass=ask, auto_prompt=False, initialize_context=False
             )
     except AnsibleError as error:
         raise messages.vault_password_unreadable(str(error)) from error
     loader.set_vault_secrets(secrets)
+    # Ansible allows one context in a process, and values that are encrypted by themselves look there.
+    if context := VaultSecretsContext.current(optional=True):
+        context.secrets = secrets
+    else:
+        VaultSecretsContext.initialize(VaultSecretsContext(secrets))
     return loader
 
 

@@ -29,9 +29,7 @@ def unknown_environment(name: str, known: list[str], folder: Path) -> WindlassEr
 
 def no_inventory(path: Path) -> WindlassError:
     """The inventory of ansible.cfg does not exist yet."""
-    return WindlassError(
-        f"{path}: no such inventory", "make the demo's with script/demo, or name yours with --env"
-    )
+    return WindlassError(f"{path}: no such inventory", "make the demo's with script/demo, or name yours with --env")
 
 
 def no_hosts_file(path: Path) -> WindlassError:
@@ -43,9 +41,7 @@ def no_hosts_file(path: Path) -> WindlassError:
 
 def no_app_hosts(path: Path) -> WindlassError:
     """The group `app` is empty."""
-    return WindlassError(
-        f"{path}: no host in the group `app`", "list the servers of the apps under app: hosts:"
-    )
+    return WindlassError(f"{path}: no host in the group `app`", "list the servers of the apps under app: hosts:")
 
 
 def no_apps(path: Path) -> WindlassError:
@@ -94,6 +90,16 @@ def unreadable_inventory(where: str, reason: str) -> WindlassError:
 def not_a_number(option: str, value: str) -> WindlassError:
     """An option that takes a number was given something else."""
     return WindlassError(f"--{option} takes a number, not {value!r}", f"type --{option} 100")
+
+
+def bad_release(name: str) -> WindlassError:
+    """--to is no name of a release."""
+    return WindlassError(f"{name!r} is not the name of a release", "fab releases lists them")
+
+
+def bad_process(name: str) -> WindlassError:
+    """--process is no name of a process."""
+    return WindlassError(f"{name!r} is not the name of a process", "fab status lists them")
 
 
 def no_command() -> WindlassError:
@@ -206,9 +212,7 @@ def key_unreadable(key_file: Path, reason: str) -> WindlassError:
 
 def link_gone(host: str, seconds: int, under_way: bool) -> WindlassError:
     """The connection died."""
-    hint = (
-        "the server goes on by itself; fab status tells" if under_way else "nothing was begun; run it again"
-    )
+    hint = "the server goes on by itself; fab status tells" if under_way else "nothing was begun; run it again"
     return WindlassError(f"{host}: no sign of life for {seconds} s; the link is gone", hint, Status.UNREACHED)
 
 

@@ -73,7 +73,7 @@ def resolve(repository: str, version: str, directory: str, base: Path, where: st
             raise messages.not_a_repository(where, str(folder), reason)
         notes = _uncommitted(folder)
     commit = _asks(["rev-parse", "--verify", "--quiet", f"{version}^{{commit}}"], folder)
-    if not re.fullmatch(r"[0-9a-f]{40}", commit):
+    if not re.fullmatch(r"[0-9a-f]{40}([0-9a-f]{24})?", commit):
         raise messages.unknown_version(version, redacted(repository))
     _check_directory(folder, commit, directory, version, app)
     return Source(folder, commit, version, notes + _submodules(folder, commit))

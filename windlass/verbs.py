@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import shlex
 import sys
 import time
@@ -16,6 +17,9 @@ from windlass.inventory import App, Environment, Host
 from windlass.output import Screen
 
 P = ParamSpec("P")
+
+_RELEASE = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{7,12}")
+_PROCESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 
 
 def verb(function: Callable[P, int]) -> Callable[P, int]:
@@ -83,6 +87,8 @@ def deploy(app: str | None, version: str | None, env: str | None, verbose: bool)
 @verb
 def rollback(app: str | None, to: str | None, env: str | None, verbose: bool) -> int:
     """Go back to an earlier release on each of the app's servers."""
+    if to is not None and not _RELEASE.fullmatch(to):
+        raise messages.bad_release(to)
     screen, chosen = Screen(verbose), inventory.load(env).app(app)
     _everywhere(chosen, screen, lambda host: call(host, screen, request("rollback", chosen.name, to=to)))
     return Status.DONE
@@ -179,9 +185,7 @@ def _print_status(screen: Screen, state: Event) -> None:
     shown = f"{release} ({state.get('version') or state.get('commit')})" if release else "no release yet"
     screen.result(f"{state['app']} on {state['host']}: {shown}")
     if deploying := state.get("deploy"):
-        what = " ".join(
-            f"{key} {deploying[key]}" for key in ("version", "phase", "by", "since") if deploying.get(key)
-        )
+        what = " ".join(f"{key} {deploying[key]}" for key in ("version", "phase", "by", "since") if deploying.get(key))
         screen.result(f"  deploy under way: {what}")
     processes = [{**row, "up": output.duration(row.get("uptime_s"))} for row in state.get("processes") or []]
     if processes:
@@ -209,6 +213,8 @@ def logs(app: str | None, process: str | None, follow: bool, lines: str, env: st
     """Print the app's log, of one server after the other; followed, of the first."""
     if not lines.isdecimal():
         raise messages.not_a_number("lines", lines)
+    if process is not None and not _PROCESS.fullmatch(process):
+        raise messages.bad_process(process)
     screen, chosen = Screen(), inventory.load(env).app(app)
     several = len(chosen.hosts) > 1
 
@@ -267,11 +273,7 @@ def _check_host(screen: Screen, app: App, host: Host) -> bool:
 
 
 def _finding(finding: dict[str, Any]) -> str:
-    mark = (
-        output.paint("ok  ", "green", sys.stdout)
-        if finding.get("ok")
-        else output.paint("FAIL", "red", sys.stdout)
-    )
+    mark = output.paint("ok  ", "green", sys.stdout) if finding.get("ok") else output.paint("FAIL", "red", sys.stdout)
     text = f"{mark}  {finding['name']}: {finding.get('message') or 'fine'}"
     if finding.get("hint") and not finding.get("ok"):
         text += f"; {finding['hint']}"

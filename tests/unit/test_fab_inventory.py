@@ -1,0 +1,361 @@
+"""The inventory as fab and ansible-playbook read it: good ones are understood, each mistake is one line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from windlass import inventory, specs
+from windlass.errors import Status, WindlassError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+HOSTS = """\
+all:
+  vars:
+    ansible_user: admin
+    ansible_ssh_private_key_file: "{{ inventory_dir }}/keys/id_ed25519"
+app:
+  hosts:
+    web1:
+      ansible_host: 192.0.2.1
+      ansible_port: 2222
+"""
+MAIN = """\
+apps:
+  - name: guestbook
+    domains: [guestbook.example.com]
+    repository: ../guestbook
+    services: [postgresql]
+    env:
+      FLASK_CONFIG: unix
+      SECRET_KEY: "{{ vault_guestbook_secret_key }}"
+admin_email: you@example.com
+"""
+VAULT = "vault_guestbook_secret_key: s3cret\n"
+
+
+@pytest.fixture(autouse=True)
+def owners_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Judge by the roles as they are, except for what their own owners require of every inventory."""
+    known = {name: dict(spec) for name, spec in specs.options().items()}
+    for name, spec in known.items():
+        spec["required"] = name in ("apps", "admin_email")
+    monkeypatch.setattr(specs, "options", lambda root=ROOT: known)
+    monkeypatch.chdir(tmp_path)
+
+
+class Place:
+    """An inventory directory of a test."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        (path / "group_vars" / "all").mkdir(parents=True)
+        self.write("hosts.yml", HOSTS)
+        self.write("group_vars/all/main.yml", MAIN)
+        self.write("group_vars/all/vault.yml", VAULT)
+
+    def write(self, name: str, text: str) -> None:
+        (self.path / name).write_text(text)
+
+    def change(self, old: str, new: str) -> None:
+        """Make one change to main.yml."""
+        assert old in MAIN
+        self.write("group_vars/all/main.yml", MAIN.replace(old, new))
+
+    def refusal(self) -> str:
+        with pytest.raises(WindlassError) as caught:
+            inventory.load(str(self.path))
+        assert caught.value.status == Status.USAGE
+        return str(caught.value).replace(f"{self.path.name}/", "")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path / "production")
+
+
+def test_a_good_inventory_gives_hosts_and_apps(place: Place) -> None:
+    environment = inventory.load(str(place.path))
+    app = environment.app(None)
+    assert (app.name, app.domains, app.version, app.directory) == (
+        "guestbook",
+        ("guestbook.example.com",),
+        "HEAD",
+        ".",
+    )
+    host = app.hosts[0]
+    assert (host.name, host.address, host.port, host.user) == ("web1", "192.0.2.1", 2222, "deploy")
+    assert host.key_file == place.path / "keys" / "id_ed25519"
+    assert host.known_hosts == place.path / "known_hosts"
+
+
+def test_the_example_in_the_design_is_understood(place: Place) -> None:
+    place.change("    services: [postgresql]\n", "    health_path: /healthz\n    version: main\n")
+    assert inventory.load(str(place.path)).app("guestbook").version == "main"
+
+
+# What is written in main.yml instead, and the line that must come of it.
+MISTAKES = {
+    "unknown key": (
+        ("domains:", "domainz:"),
+        "main.yml:3: apps[0].domainz: unknown; did you mean domains?",
+    ),
+    "unknown variable": (
+        ("admin_email:", "admin_emial:"),
+        "main.yml:9: admin_emial: unknown; did you mean admin_email?",
+    ),
+    "own name": (
+        ("admin_email:", "zzz: 1\nadmin_email:"),
+        "main.yml:9: zzz: unknown; a name of your own begins with vault_",
+    ),
+    "missing key": (
+        ("    repository: ../guestbook\n", ""),
+        "main.yml:2: apps[0].repository: missing; write `repository: https://HOST/PATH.git`",
+    ),
+    "missing variable": (
+        ("admin_email: you@example.com\n", ""),
+        "main.yml: admin_email: missing; write `admin_email: you@example.com`",
+    ),
+    "list wanted": (
+        ("[guestbook.example.com]", "guestbook.example.com"),
+        "main.yml:3: apps[0].domains: must be a list, not text; write [one, two]",
+    ),
+    "empty list": (
+        ("[guestbook.example.com]", "[]"),
+        "main.yml:3: apps[0].domains: empty; write `domains: [www.example.com]`",
+    ),
+    "number for text": (
+        ("    env:", "    python: 3.10\n    env:"),
+        'main.yml:6: apps[0].python: is the number 3.1, not text; write it with quotes: "3.1"',
+    ),
+    "text for number": (
+        ("    env:", "    keep_releases: many\n    env:"),
+        "main.yml:6: apps[0].keep_releases: must be a whole number, not text; write digits without quotes",
+    ),
+    "small number": (
+        ("    env:", "    health_timeout: 0\n    env:"),
+        "main.yml:6: apps[0].health_timeout: 0 is too small; write 1 or more",
+    ),
+    "unknown service": (
+        ("[postgresql]", "[postgres]"),
+        "main.yml:5: apps[0].services[0]: postgres is not known; did you mean postgresql?",
+    ),
+    "capital in name": (
+        ("name: guestbook", "name: Guestbook"),
+        "main.yml:2: apps[0].name: 'Guestbook' cannot be a unix user's name; write a lower-case letter, "
+        "then up to 19 lower-case letters, digits, - and _",
+    ),
+    "reserved name": (
+        ("name: guestbook", "name: postgres"),
+        "main.yml:2: apps[0].name: postgres is a name that the system uses; write another, such as postgres-app",
+    ),
+    "URL as domain": (
+        ("[guestbook.example.com]", '["https://x.example.com/"]'),
+        "main.yml:3: apps[0].domains[0]: https://x.example.com/ is a URL or has a port; write the domain name alone",
+    ),
+    "domain with injection": (
+        ("[guestbook.example.com]", '["a.example.com; return 444"]'),
+        "main.yml:3: apps[0].domains[0]: 'a.example.com; return 444' is not a domain name; "
+        "write one such as www.example.com",
+    ),
+    "domain twice": (
+        ("[guestbook.example.com]", "[a.example.com, a.example.com]"),
+        "main.yml:3: apps[0].domains[1]: a.example.com is taken by guestbook; keep it in one place",
+    ),
+    "boolean setting": (
+        ("FLASK_CONFIG: unix", "DEBUG: yes"),
+        'main.yml:7: apps[0].env.DEBUG: is a boolean, which would reach the app as text; write "true" with quotes',
+    ),
+    "NUL setting": (
+        ("FLASK_CONFIG: unix", 'FLASK_CONFIG: "a\\0b"'),
+        "main.yml:7: apps[0].env.FLASK_CONFIG: holds a NUL character, which no environment can; write it without",
+    ),
+    "list setting": (
+        ("FLASK_CONFIG: unix", "HOSTS: [a, b]"),
+        "main.yml:7: apps[0].env.HOSTS: must be text or a number, not a list; write it in quotes",
+    ),
+    "bad setting name": (
+        ("FLASK_CONFIG: unix", "FLASK-CONFIG: unix"),
+        "main.yml:7: apps[0].env.FLASK-CONFIG: 'FLASK-CONFIG' cannot be a variable's name; write letters, digits and _",
+    ),
+    "unknown secret": (
+        ("vault_guestbook_secret_key", "vault_guestbok_secret_key"),
+        "main.yml:8: apps[0].env.SECRET_KEY: vault_guestbok_secret_key is not set anywhere; "
+        "did you mean vault_guestbook_secret_key?",
+    ),
+    "static prefix": (
+        ("    env:", "    static: {static: app/static}\n    env:"),
+        "main.yml:6: apps[0].static.static: the URL prefix 'static' must begin with a slash; write /static",
+    ),
+    "folder outside": (
+        ("    env:", "    shared: [../uploads]\n    env:"),
+        "main.yml:6: apps[0].shared[0]: '../uploads' leads out of the app's folder; write a path below it",
+    ),
+    "absolute folder": (
+        ("    env:", "    directory: /srv/app\n    env:"),
+        "main.yml:6: apps[0].directory: /srv/app is not relative; write the path from the app's folder",
+    ),
+    "health path": (
+        ("    env:", "    health_path: healthz\n    env:"),
+        "main.yml:6: apps[0].health_path: 'healthz' will not do; write /healthz, with the slash in front",
+    ),
+    "scale": (
+        ("    env:", "    scale: {worker: two}\n    env:"),
+        "main.yml:6: apps[0].scale.worker: must be a whole number from 0 to 100, not two",
+    ),
+    "mail address": (
+        ("you@example.com", "nobody"),
+        "main.yml:9: admin_email: 'nobody' is no mail address; write you@example.com",
+    ),
+    "same key twice": (
+        ("admin_email: you", "admin_email: me@example.com\nadmin_email: you"),
+        "main.yml:10: YAML parsing failed: Found duplicate mapping key 'admin_email'.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_one_line_with_file_line_and_key(place: Place, name: str) -> None:
+    (old, new), line = MISTAKES[name]
+    place.change(old, new)
+    assert place.refusal().splitlines()[0] == f"group_vars/all/{line}"
+
+
+def test_every_mistake_is_told_at_once(place: Place) -> None:
+    place.write("group_vars/all/main.yml", MAIN.replace("domains:", "domainz:").replace("admin_email", "mail"))
+    assert len(place.refusal().splitlines()) == 4
+
+
+def test_an_app_named_twice_is_refused(place: Place) -> None:
+    second = "\n  - {name: guestbook, domains: [b.example.com], repository: x}\nadmin_email"
+    place.change("\nadmin_email", second)
+    assert "main.yml:9: apps[1].name: guestbook is taken by apps[0]; write another" in place.refusal()
+
+
+def test_text_that_is_rendered_gets_its_type(place: Place) -> None:
+    place.change("    env:", '    keep_releases: "{{ 2 + 3 }}"\n    version: "{{ \'v\' ~ 2 }}"\n    env:')
+    assert inventory.load(str(place.path)).app(None).version == "v2"
+
+
+def test_a_template_that_cannot_be_rendered_is_one_line(place: Place) -> None:
+    place.change("    env:", '    version: "{{ nowhere }}"\n    env:')
+    assert place.refusal() == "group_vars/all/main.yml:6: 'nowhere' is undefined"
+
+
+def test_broken_yaml_of_hosts_is_told(place: Place) -> None:
+    place.write("hosts.yml", "app:\n  hosts:\n web1: [\n")
+    assert place.refusal().startswith("hosts.yml:3: YAML parsing failed:")
+
+
+def test_no_host_in_the_group_app_is_told(place: Place) -> None:
+    place.write("hosts.yml", HOSTS.replace("app:", "web:"))
+    assert "no host in the group `app`" in place.refusal()
+
+
+def test_a_directory_without_hosts_is_told(place: Place) -> None:
+    (place.path / "hosts.yml").unlink()
+    assert "no hosts in this inventory" in place.refusal()
+
+
+def test_a_misspelt_environment_is_told_with_those_that_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inventory, "ROOT", tmp_path)
+    Place(tmp_path / "inventories" / "staging")
+    with pytest.raises(WindlassError, match=r"no inventory 'stagin' .*; there are: staging"):
+        inventory.find("stagin")
+    assert inventory.find("staging") == tmp_path / "inventories" / "staging"
+
+
+def test_an_app_must_be_named_when_there_are_several(place: Place) -> None:
+    place.change("\nadmin_email", "\n  - {name: blog, domains: [b.example.com], repository: x}\nadmin_email")
+    environment = inventory.load(str(place.path))
+    with pytest.raises(WindlassError, match="which app\\? there are: guestbook, blog; type --app guestbook"):
+        environment.app(None)
+    with pytest.raises(WindlassError, match=r"no app 'blgo' .*; did you mean blog\?"):
+        environment.app("blgo")
+    assert environment.app("blog").name == "blog"
+    assert len(environment.selection(None)) == 2
+
+
+def encrypt(place: Place, password: Path) -> None:
+    file = place.path / "group_vars" / "all" / "vault.yml"
+    command = [str(Path(sys.executable).with_name("ansible-vault")), "encrypt", str(file)]
+    subprocess.run(
+        command,
+        env={**os.environ, "ANSIBLE_VAULT_PASSWORD_FILE": str(password)},
+        check=True,
+        capture_output=True,
+    )
+
+
+def in_a_fresh_process(place: Place, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Load the inventory as `fab` would: Ansible reads its own settings once, when it is imported."""
+    code = (
+        "import sys; from windlass import inventory, errors\n"
+        "try: inventory.load(sys.argv[1])\n"
+        "except errors.InventoryError: print('read')\n"
+        "except errors.WindlassError as error: print(error); sys.exit(error.status)\n"
+        "else: print('read')"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code, str(place.path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_wrong_or_missing_vault_password_is_one_line(place: Place, tmp_path: Path) -> None:
+    right, wrong = tmp_path / "right", tmp_path / "wrong"
+    right.write_text("correct horse\n")
+    wrong.write_text("battery staple\n")
+    encrypt(place, right)
+
+    missing = in_a_fresh_process(place)
+    assert missing.returncode == Status.USAGE
+    assert "vault.yml: encrypted, and no vault password was given" in missing.stdout
+    assert len((missing.stdout + missing.stderr).splitlines()) == 1
+
+    refused = in_a_fresh_process(place, ANSIBLE_VAULT_PASSWORD_FILE=str(wrong))
+    assert refused.returncode == Status.USAGE
+    assert "vault.yml: the vault password is wrong" in refused.stdout
+    assert "battery" not in refused.stdout + refused.stderr
+    assert len((refused.stdout + refused.stderr).splitlines()) == 1
+
+    absent = in_a_fresh_process(place, ANSIBLE_VAULT_PASSWORD_FILE=str(tmp_path / "absent"))
+    assert (absent.returncode, absent.stderr) == (Status.USAGE, "")
+    assert "absent was not found" in absent.stdout
+
+    assert in_a_fresh_process(place, ANSIBLE_VAULT_PASSWORD_FILE=str(right)).stdout == "read\n"
+
+
+def test_ansible_playbook_refuses_with_the_same_line(place: Place) -> None:
+    place.change("domains:", "domainz:")
+    done = subprocess.run(
+        [
+            str(Path(sys.executable).with_name("ansible-playbook")),
+            "-i",
+            str(place.path),
+            str(ROOT / "playbooks" / "check.yml"),
+        ],
+        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "COLUMNS": "400"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "main.yml:3: apps[0].domainz: unknown; did you mean domains?" in done.stdout + done.stderr
+
+
+def test_every_key_of_the_reference_says_what_it_means() -> None:
+    path = ROOT / "roles" / "app" / "meta" / "argument_specs.yml"
+    options = yaml.safe_load(path.read_text())["argument_specs"]["main"]["options"]
+    for name, spec in {**options, **options["apps"]["options"]}.items():
+        assert spec.get("description") and spec.get("type"), name
