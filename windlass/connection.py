@@ -19,6 +19,7 @@ from windlass.inventory import Host
 COMMAND = "sudo -n /usr/local/sbin/windlass"
 CONNECT_TIMEOUT = 15  # seconds, for each of: TCP, the server's greeting, the login
 HEARTBEAT = 10  # seconds between two signs of life that are asked for
+POLL = 5.0  # seconds between two looks at whether the link still lives
 PATIENCE = 60  # seconds without one, after which the link is given up
 
 
@@ -33,9 +34,7 @@ class _Refuse(paramiko.MissingHostKeyPolicy):
         known = client.get_host_keys().lookup(hostname)
         if known:
             shown = ", ".join(_fingerprint(entry) for entry in known.values())
-            raise messages.host_key_changed(
-                self.host.name, hostname, shown, _fingerprint(key), self.host.known_hosts
-            )
+            raise messages.host_key_changed(self.host.name, hostname, shown, _fingerprint(key), self.host.known_hosts)
         raise messages.host_key_unknown(self.host.name, hostname, _fingerprint(key), self.host.known_hosts)
 
 
@@ -76,6 +75,8 @@ class Server(Connection):  # type: ignore[misc]  # fabric has no types
                 self.record.name, address, known, offered, self.record.known_hosts
             ) from error
         except paramiko.AuthenticationException as error:
+            if isinstance(error, paramiko.PasswordRequiredException):
+                raise messages.key_locked(self.record.key_file) from error
             raise messages.key_refused(self.record.name, self.user, self.record.key_file) from error
         except (OSError, EOFError, paramiko.SSHException) as error:
             raise messages.unreached(self.record.name, address, _reason(error)) from error
@@ -91,8 +92,8 @@ def _check_key(host: Host) -> None:
         raise messages.key_unreadable(host.key_file, "no such file")
     try:
         paramiko.PKey.from_path(host.key_file)
-    except paramiko.PasswordRequiredException:
-        return  # the agent may hold it
+    except (paramiko.PasswordRequiredException, TypeError):
+        return  # it has a passphrase, and the agent may hold it
     except (OSError, ValueError, paramiko.SSHException, UnknownKeyType) as error:
         raise messages.key_unreadable(host.key_file, _reason(error)) from error
 
@@ -121,7 +122,7 @@ class Link:
         self._heart = _Heart(transport)
         try:
             self.channel = transport.open_session(timeout=CONNECT_TIMEOUT)
-            self.channel.settimeout(5.0)
+            self.channel.settimeout(POLL)
             self.channel.exec_command(COMMAND)
         except paramiko.SSHException as error:
             raise messages.unreached(host.name, self.server.host, _reason(error)) from error

@@ -201,6 +201,15 @@ def key_refused(host: str, user: str, key_file: Path | None) -> WindlassError:
     )
 
 
+def key_locked(key_file: Path | None) -> WindlassError:
+    """The private key has a passphrase, and no agent holds it."""
+    return WindlassError(
+        f"the key {key_file or 'of ~/.ssh'} has a passphrase",
+        f"hand it to the agent: ssh-add {key_file or ''}".strip(),
+        Status.UNREACHED,
+    )
+
+
 def key_unreadable(key_file: Path, reason: str) -> WindlassError:
     """The private key cannot be used."""
     return WindlassError(
