@@ -96,9 +96,7 @@ def run(_: Context, command: str, app: str = "", env: str = "") -> None:
         "env": ENV,
     }
 )
-def logs(
-    _: Context, app: str = "", process: str = "", follow: bool = False, lines: str = "100", env: str = ""
-) -> None:
+def logs(_: Context, app: str = "", process: str = "", follow: bool = False, lines: str = "100", env: str = "") -> None:
     """Print the app's log."""
     from windlass import verbs
 
@@ -127,9 +125,7 @@ def _wrong_use_is_status_2() -> None:
         try:
             parse(self)
         except ParseError as error:
-            raise Exit(
-                f"error: {' '.join(str(error).split())} fab --list and fab --help VERB say more", 2
-            ) from error
+            raise Exit(f"error: {' '.join(str(error).split())} fab --list and fab --help VERB say more", 2) from error
 
     Program.parse_tasks = parse_tasks
 

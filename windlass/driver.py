@@ -17,9 +17,7 @@ PROTOCOL = 1
 Event = dict[str, Any]
 
 # What the server refuses because it was asked for the wrong thing.
-_USAGE_CODES = frozenset(
-    {"bad-request", "unknown-app", "unknown-release", "unknown-process", "no-app", "usage"}
-)
+_USAGE_CODES = frozenset({"bad-request", "unknown-app", "no-such-release", "already-live"})
 
 
 class Wire(Protocol):
@@ -60,9 +58,7 @@ class ServerError(WindlassError):
 class Call:
     """One request to one server, until its result."""
 
-    def __init__(
-        self, wire: Wire, host: str, screen: Screen, on_output: Callable[[Event], None] | None = None
-    ) -> None:
+    def __init__(self, wire: Wire, host: str, screen: Screen, on_output: Callable[[Event], None] | None = None) -> None:
         self.wire = wire
         self.host = host
         self.screen = screen

@@ -23,9 +23,7 @@ class WindlassError(Exception):
     `log` holds lines that explain it (the end of the app's log); they are shown before the message.
     """
 
-    def __init__(
-        self, message: str, hint: str = "", status: Status = Status.USAGE, log: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, message: str, hint: str = "", status: Status = Status.USAGE, log: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint

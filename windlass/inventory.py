@@ -248,9 +248,7 @@ class _Reader:
         internal = constants.INTERNAL_STATIC_VARS | {"environment", "omit"}
         raw = {name: value for name, value in found.items() if name not in internal}
         templar = Templar(loader=self.loader, variables=found)
-        rendered = {
-            name: self._render(templar, name, raw[name]) for name in ("apps", "admin_email") if name in raw
-        }
+        rendered = {name: self._render(templar, name, raw[name]) for name in ("apps", "admin_email") if name in raw}
         connection = ("ansible_host", "ansible_port", "ansible_ssh_private_key_file")
         rendered |= {name: templar.template(raw[name]) for name in connection if name in raw}
         home = self.directory / "group_vars" / "all" / "main.yml"

@@ -247,9 +247,7 @@ def _apps(variables: Variables) -> list[Problem]:
     problems: list[Problem] = []
     email = variables.rendered.get("admin_email")
     if isinstance(email, str) and not is_template(email) and not _EMAIL.fullmatch(email):
-        problems.append(
-            walk.problem(("admin_email",), f"{email!r} is no mail address; write you@example.com")
-        )
+        problems.append(walk.problem(("admin_email",), f"{email!r} is no mail address; write you@example.com"))
     if not isinstance(apps, list):
         return problems
     raw = variables.raw.get("apps")
@@ -400,11 +398,7 @@ def _env(env: Any, names: dict[str, Any]) -> Iterator[Finding]:
         elif is_template(value):
             for missing in sorted(set(_VAULT_NAME.findall(value)) - set(names)):
                 vaulted = [known for known in names if known.startswith("vault_")]
-                hint = (
-                    messages.did_you_mean(missing, vaulted)
-                    if vaulted
-                    else "put it in group_vars/all/vault.yml"
-                )
+                hint = messages.did_you_mean(missing, vaulted) if vaulted else "put it in group_vars/all/vault.yml"
                 yield ("env", name), f"{missing} is not set anywhere; {hint}"
 
 

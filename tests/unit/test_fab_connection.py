@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import os
 import shutil
 import socket
@@ -250,10 +249,3 @@ class Cable:
 
     def pull(self) -> None:
         self.pulled.set()
-
-
-def test_the_request_fits_the_protocol() -> None:
-    message = request("rollback", "guestbook", to=None)
-    assert set(message) == {"protocol", "action", "app", "by"}
-    assert "@" in message["by"]
-    json.dumps(message)

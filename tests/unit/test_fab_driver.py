@@ -16,6 +16,7 @@ from windlass.driver import Call, ServerError, request
 from windlass.errors import Status, WindlassError
 from windlass.inventory import App, Environment, Host
 from windlass.output import Screen
+from windlass.server import protocol
 from windlass.source import Archive
 
 
@@ -107,8 +108,7 @@ def test_a_failed_phase_shows_what_it_printed() -> None:
     [
         (False, "locked", Status.LOCKED),
         (True, "drain-failed", Status.FAILED_AFTER_SWITCH),
-        (False, "unknown-app", Status.USAGE),
-        (False, "unknown-release", Status.USAGE),
+        (False, "no-such-release", Status.USAGE),
         (False, "probe-failed", Status.FAILED),
     ],
 )
@@ -203,6 +203,23 @@ def test_json_is_all_that_stands_on_stdout(
     assert [(row["app"], row["host"]) for row in rows][:2] == [("blog", "web1"), ("blog", "web2")]
     assert verbs.status("shop", None, True) == Status.DONE
     assert json.loads(capsys.readouterr().out)[0]["release"] == "r-web1"
+
+
+REQUESTS: list[dict[str, Any]] = [
+    request(
+        "deploy", "blog", commit="a" * 40, version="v1", archive={"size": 1, "sha256": "b" * 64}, release_command=True
+    ),
+    request("rollback", "blog", to=None),
+    request("rollback", "blog", to="20260101T000000Z-abcdef1"),
+    request("logs", "blog", process="web", follow=True, lines=100),
+    request("run", "blog", command="flask shell"),
+    *(request(action, "blog") for action in ("restart", "releases", "status", "check")),
+]
+
+
+@pytest.mark.parametrize("message", REQUESTS, ids=lambda message: message["action"])
+def test_the_server_understands_every_request(message: dict[str, Any]) -> None:
+    assert protocol.parse(json.dumps(message).encode()).action == message["action"]
 
 
 class Terminal(io.StringIO):

@@ -46,7 +46,7 @@ def owners_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     known = {name: dict(spec) for name, spec in specs.options().items()}
     for name, spec in known.items():
         spec["required"] = name in ("apps", "admin_email")
-    monkeypatch.setattr(specs, "options", lambda root=ROOT: known)
+    monkeypatch.setattr(specs, "options", lambda: known)
     monkeypatch.chdir(tmp_path)
 
 
