@@ -34,6 +34,7 @@ from urllib.parse import urlsplit
 
 LETSENCRYPT = Path("/etc/letsencrypt")
 OWN = Path("/etc/windlass/certificates")
+LOG = Path("/var/log/letsencrypt/letsencrypt.log")
 FAILURES = Path("/var/lib/letsencrypt/windlass-failures.json")
 # Let's Encrypt allows 5 failed validations per host and hour; the timer and a person need some of them.
 FAILURES_PER_HOUR = 3
@@ -121,9 +122,7 @@ def check_own(app: App) -> None:
             f"{app.name}: the key of its own certificate is not a private key in PEM without a passphrase"
         )
     if openssl("x509", "-noout", "-pubkey", text=app.chain) != public:
-        raise CertificateError(
-            f"{app.name}: the first certificate of its own chain does not belong to its key"
-        )
+        raise CertificateError(f"{app.name}: the first certificate of its own chain does not belong to its key")
     if not is_current(app.chain):
         raise CertificateError(f"{app.name}: its own certificate has expired")
     names = certificate_names(app.chain)
@@ -241,6 +240,14 @@ def run_certbot(request: Request, app: App) -> tuple[int, str]:
     return result.returncode, result.stdout
 
 
+def account_is_unknown() -> bool:
+    """Tell whether certbot's last run failed because the CA knows no such account: its log says so."""
+    try:
+        return "urn:ietf:params:acme:error:accountDoesNotExist" in LOG.read_text(errors="replace")[-5000:]
+    except OSError:
+        return False
+
+
 def forget_account(directory_url: str) -> None:
     """Put aside the account at a CA that does not know it (any more): a test CA that was started anew."""
     url = urlsplit(directory_url)
@@ -272,7 +279,7 @@ def issue(request: Request, app: App) -> None:
             f"run this again after {again} (server time), or remove {FAILURES} and run it now"
         )
     status, output = run_certbot(request, app)
-    if status != 0 and "accountDoesNotExist" in output:
+    if status != 0 and account_is_unknown():
         forget_account(request.directory_url)
         status, output = run_certbot(request, app)
     if status != 0:
@@ -324,9 +331,7 @@ def reload(request: Request, outcome: Outcome) -> None:
         if target is not None:
             point(link, target)
     said = " ".join(result.stderr.split()) or f"exit status {result.returncode}"
-    outcome.problems.append(
-        f"the web server did not take the new certificates and goes on with the old: {said}"
-    )
+    outcome.problems.append(f"the web server did not take the new certificates and goes on with the old: {said}")
 
 
 def main() -> int:
