@@ -1,0 +1,94 @@
+"""The filters of the roles' templates."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleFilterError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def filters() -> ModuleType:
+    """Return the plugin's module."""
+    spec = importlib.util.spec_from_file_location("windlass_filters", ROOT / "plugins/filter/windlass.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+AWKWARD = [
+    "",
+    " spaces ",
+    "it's",
+    "back\\slash\\",
+    "\\'",
+    'double "quotes"',
+    "two\nlines\n",
+    "# no comment",
+    "$HOME `id` $(id)",
+    "ünïcödé 🦊",
+    "a=b",
+    "\t",
+]
+
+
+@pytest.mark.parametrize("value", AWKWARD)
+def test_a_setting_comes_back_the_same_through_python_dotenv(filters: ModuleType, value: str) -> None:
+    dotenv = pytest.importorskip("dotenv")
+    text = f"BEFORE='1'\nKEY={filters.dotenv(value, 'KEY')}\nAFTER='2'\n"
+    read = dotenv.dotenv_values(stream=io.StringIO(text))
+    assert read == {"BEFORE": "1", "KEY": value, "AFTER": "2"}
+
+
+@pytest.mark.parametrize("value", AWKWARD)
+def test_a_setting_comes_back_the_same_in_the_release_program(filters: ModuleType, value: str) -> None:
+    envfile = pytest.importorskip("windlass.server.envfile")
+    assert envfile.parse(f"KEY={filters.dotenv(value, 'KEY')}\n") == {"KEY": value}
+
+
+@pytest.mark.parametrize("value", ["a\0b", "a\rb", True, None, ["list"]])
+def test_a_setting_that_would_not_come_back_is_refused_by_name(filters: ModuleType, value: Any) -> None:
+    with pytest.raises(AnsibleFilterError, match="KEY") as refusal:
+        filters.dotenv(value, "KEY")
+    assert "a\0b" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["A-B", "1A", "", "A B", "A=B"])
+def test_a_name_that_no_environment_takes_is_refused(filters: ModuleType, name: str) -> None:
+    with pytest.raises(AnsibleFilterError):
+        filters.dotenv("value", name)
+
+
+def test_the_program_gets_every_default_and_no_secret(filters: ModuleType) -> None:
+    options = {"name": {}, "env": {}, "repository": {}, "stop_timeout": {"default": 30}, "wsgi": {}}
+    spec = {"argument_specs": {"main": {"options": {"apps": {"options": options}}}}}
+    app = {"name": "a", "env": {"SECRET": "x"}, "repository": "https://token@host/a.git"}
+    assert filters.app_settings(app, spec, user="a") == {
+        "name": "a",
+        "stop_timeout": 30,
+        "wsgi": None,
+        "user": "a",
+    }
+
+
+def test_the_locked_uv_has_hashes(filters: ModuleType) -> None:
+    line = filters.locked_requirement((ROOT / "uv.lock").read_text(), "uv")
+    name, *hashes = line.split()
+    assert name.startswith("uv==")
+    assert hashes and all(item.startswith("--hash=sha256:") for item in hashes)
+
+
+def test_firewall_sources_are_matched_per_ip_version(filters: ModuleType) -> None:
+    assert filters.firewall_sources({"port": [1]}) == [""]
+    assert filters.firewall_sources({"from": ["192.0.2.0/24", "2001:db8::/32", "192.0.2.1"]}) == [
+        "ip saddr { 192.0.2.0/24, 192.0.2.1 } ",
+        "ip6 saddr { 2001:db8::/32 } ",
+    ]
