@@ -71,7 +71,7 @@ def releases(_: Context, app: str = "", env: str = "", json: bool = False) -> No
     end(verbs.releases(app or None, env or None, json))
 
 
-@task(help={"app": APP + " (default: all)", "env": ENV, "json": "print a JSON list"})
+@task(help={"app": APP + " (default: all)", "env": ENV, "json": "print JSON: an object, or a list of several"})
 def status(_: Context, app: str = "", env: str = "", json: bool = False) -> None:
     """Show what runs, and a deploy that is under way."""
     from windlass import verbs

@@ -83,9 +83,9 @@ class Call:
     def _run(self, request: Event, archive: Archive | None) -> Event:
         changes = request["action"] in ("rollback", "restart")
         self._send(json.dumps(request, ensure_ascii=False).encode() + b"\n")
-        self.under_way = changes
         for event in self._events():
             kind = event.get("event")
+            self.under_way |= changes  # it answers, so it has begun
             if kind == "send" and archive is not None:
                 self._upload(archive)
                 self.under_way = True

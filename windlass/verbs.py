@@ -173,7 +173,7 @@ def status(app: str | None, env: str | None, as_json: bool) -> int:
             data = call(host, screen, request("status", chosen.name))
             states.append({**data, "app": chosen.name, "host": host.name, "domains": list(chosen.domains)})
     if as_json:
-        screen.json(states)
+        screen.json(states[0] if len(states) == 1 else states)
     else:
         for state in states:
             _print_status(screen, state)

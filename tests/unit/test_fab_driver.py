@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -202,7 +203,30 @@ def test_json_is_all_that_stands_on_stdout(
     rows = json.loads(capsys.readouterr().out)
     assert [(row["app"], row["host"]) for row in rows][:2] == [("blog", "web1"), ("blog", "web2")]
     assert verbs.status("shop", None, True) == Status.DONE
-    assert json.loads(capsys.readouterr().out)[0]["release"] == "r-web1"
+    assert [state["release"] for state in json.loads(capsys.readouterr().out)] == ["r-web1", "r-web2", "r-web3"]
+
+
+class Real(Process):
+    """A wire to the release program itself, which finds its places below a folder."""
+
+    def __init__(self, prefix: Path) -> None:
+        code = (
+            f"import sys, pathlib; from windlass.server.main import main; sys.exit(main(pathlib.Path({str(prefix)!r})))"
+        )
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=Path(__file__).resolve().parents[2],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+
+@pytest.mark.parametrize("action", ["status", "releases", "check", "logs", "rollback", "restart"])
+def test_an_app_that_the_server_does_not_have_is_one_line(tmp_path: Path, action: str) -> None:
+    with pytest.raises(ServerError, match=r"web1: no app blog on this server; run ansible-playbook") as caught:
+        Call(Real(tmp_path), "web1", Screen()).run(request(action, "blog"))
+    assert caught.value.status == Status.USAGE
 
 
 REQUESTS: list[dict[str, Any]] = [

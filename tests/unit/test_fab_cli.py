@@ -1,0 +1,57 @@
+"""`fab` itself, as a process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def fab(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("fab")), *arguments],
+        cwd=cwd,
+        env={**os.environ, "ANSIBLE_INVENTORY": str(ROOT / "absent")},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_list_shows_every_verb_and_imports_no_ansible() -> None:
+    done = fab("--list")
+    assert done.returncode == 0
+    for verb in ("check", "deploy", "logs", "releases", "restart", "rollback", "run", "status"):
+        assert f"\n  {verb} " in done.stdout
+    code = "import sys, tasks; sys.exit(bool({'ansible', 'paramiko', 'windlass'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+WRONG_USE = {
+    "unknown option": ["deploy", "--verison", "v2"],
+    "unknown verb": ["deplyo"],
+    "no command": ["run"],
+    "empty command": ["run", ""],
+    "no value": ["deploy", "--version"],
+    "unknown environment": ["deploy", "--env", "prodction"],
+    "no inventory": ["status"],
+    "letters for lines": ["logs", "--lines", "many"],
+}
+
+
+@pytest.mark.parametrize("name", WRONG_USE)
+def test_wrong_use_is_one_line_and_status_2(name: str) -> None:
+    done = fab(*WRONG_USE[name])
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_verb_works_from_a_folder_of_the_repository() -> None:
+    assert "no inventory 'prodction'" in fab("status", "--env", "prodction", cwd=ROOT / "roles").stderr
