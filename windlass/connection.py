@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 import time
@@ -15,6 +16,9 @@ from paramiko.pkey import UnknownKeyType
 from windlass import messages
 from windlass.errors import WindlassError
 from windlass.inventory import Host
+
+# What paramiko would log is said in one line of ours.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 COMMAND = "sudo -n /usr/local/sbin/windlass"
 CONNECT_TIMEOUT = 15  # seconds, for each of: TCP, the server's greeting, the login

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -51,6 +54,31 @@ def test_wrong_use_is_one_line_and_status_2(name: str) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ")
     assert len(done.stderr.splitlines()) == 1
+
+
+INVENTORY = """\
+app: {{hosts: {{web1: {{ansible_host: 127.0.0.1, ansible_port: {port}}}}}}}
+all:
+  vars:
+    admin_email: you@example.com
+    base_admin_keys: [ssh-ed25519 AAAA you]
+    apps: [{{name: blog, domains: [a.example.com], repository: .}}]
+"""
+
+
+def test_a_server_that_speaks_no_ssh_is_one_line_and_status_4(tmp_path: Path) -> None:
+    def hang_up() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                listener.accept()[0].close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=hang_up, daemon=True).start()
+        (tmp_path / "hosts.yml").write_text(INVENTORY.format(port=listener.getsockname()[1]))
+        done = fab("status", "--env", str(tmp_path))
+    assert (done.returncode, done.stdout) == (4, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("error: web1 ([127.0.0.1]:")
 
 
 def test_a_verb_works_from_a_folder_of_the_repository() -> None:
