@@ -128,10 +128,10 @@ def unknown_version(version: str, repository: str) -> WindlassError:
 
 def not_a_repository(where: str, repository: str, reason: str) -> WindlassError:
     """The path of an app's repository leads nowhere."""
-    return WindlassError(
-        f"{where}: repository: {repository}: {reason}",
-        "write the path of a git repository, or of a folder in one",
-    )
+    hint = "write the path of a git repository, or of a folder in one"
+    if "dubious ownership" in reason:
+        hint = f"it is another user's; trust it with git config --global --add safe.directory {repository}"
+    return WindlassError(f"{where}: repository: {repository}: {reason}", hint)
 
 
 def bad_repository(where: str, repository: str) -> WindlassError:

@@ -21,6 +21,8 @@ _URL = re.compile(r"(https|ssh|file)://[^\s\0]+|[A-Za-z0-9_.-]+@[A-Za-z0-9.-]+:[
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(:|//)")
 _PASSWORD = re.compile(r"(?<=://)[^/@\s]+@")
 PROTOCOLS = "https:ssh:file"
+# Set when `fab` runs in a git hook; they would lead git to another repository.
+_HOOK_VARIABLES = frozenset({"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY"})
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def archive(source: Source, url: str) -> Iterator[Archive]:
 
 def _git(arguments: list[str], folder: Path) -> subprocess.Popen[bytes]:
     environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("GIT_DIR")},
+        **{name: value for name, value in os.environ.items() if name not in _HOOK_VARIABLES},
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_ALLOW_PROTOCOL": PROTOCOLS,
         "LC_ALL": "C",
