@@ -1,0 +1,20 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    initial = True
+
+    dependencies = []
+
+    operations = [
+        migrations.CreateModel(
+            name="Entry",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("title", models.CharField(max_length=200)),
+                ("photo", models.FileField(blank=True, upload_to="photos/%Y")),
+                ("created", models.DateTimeField(auto_now_add=True)),
+            ],
+            options={"verbose_name_plural": "entries", "ordering": ["-created"]},
+        ),
+    ]

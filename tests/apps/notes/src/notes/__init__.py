@@ -1,0 +1,3 @@
+"""A notebook that several people write in at once."""
+
+__version__ = "version 1"
