@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -337,9 +338,10 @@ def _numbers(entry: dict[str, Any]) -> Iterator[Finding]:
 
 def _folders(entry: dict[str, Any]) -> Iterator[Finding]:
     """Check the keys that name a place in the repository."""
-    for key in ("directory", "requirements"):
-        if message := _bad_place(entry.get(key), root=key == "directory"):
-            yield (key,), message
+    if message := _bad_place(entry.get("directory"), root=True):
+        yield ("directory",), message
+    if message := _bad_requirements(entry):
+        yield ("requirements",), message
     for index, place in enumerate(entry.get("shared") or []):
         if message := _bad_place(place):
             yield ("shared", index), message
@@ -351,6 +353,16 @@ def _folders(entry: dict[str, Any]) -> Iterator[Finding]:
             )
         if message := _bad_place(place):
             yield ("static", prefix), message
+
+
+def _bad_requirements(entry: dict[str, Any]) -> str:
+    """Return what is wrong with `requirements`, or nothing: it may lie above `directory`, in the repository."""
+    place = entry.get("requirements")
+    if not isinstance(place, str) or not place.startswith("../"):
+        return _bad_place(place)
+    if posixpath.normpath(posixpath.join(entry.get("directory") or ".", place)).startswith("../"):
+        return f"{place!r} leads out of the repository; write the path from the app's folder"
+    return _bad_place(place.replace("../", ""))
 
 
 def _bad_place(place: Any, root: bool = False) -> str:

@@ -197,6 +197,11 @@ MISTAKES = {
         ("    env:", "    shared: [../uploads]\n    env:"),
         "main.yml:6: apps[0].shared[0]: '../uploads' leads out of the app's folder; write a path below it",
     ),
+    "requirements outside": (
+        ("    env:", "    directory: src\n    requirements: ../../base.txt\n    env:"),
+        "main.yml:7: apps[0].requirements: '../../base.txt' leads out of the repository; "
+        "write the path from the app's folder",
+    ),
     "absolute folder": (
         ("    env:", "    directory: /srv/app\n    env:"),
         "main.yml:6: apps[0].directory: /srv/app is not relative; write the path from the app's folder",
