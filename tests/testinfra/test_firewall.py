@@ -17,7 +17,7 @@ LISTENING = (80, 8080, 8081, 9999)
 def addresses(host: Host) -> dict[int, str]:
     """Return the server's global address by IP version."""
     links = json.loads(host.check_output("ip -json address show scope global"))
-    found = [entry for link in links for entry in link["addr_info"]]
+    found = [entry for link in links for entry in link.get("addr_info", []) if entry]
     return {4 if entry["family"] == "inet" else 6: entry["local"] for entry in found}
 
 
