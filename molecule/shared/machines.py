@@ -134,6 +134,7 @@ def hand_over(lab: Lab, machine: dict[str, Any], key: str) -> None:
         chown "$1:" "$home/.ssh/authorized_keys"
         chmod 0600 "$home/.ssh/authorized_keys"
         ssh-keygen -q -A
+        systemctl reset-failed ssh  # it may have given up while it had no key
         systemctl restart ssh
     """
     podman(
