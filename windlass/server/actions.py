@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO
 
-from windlass.server import build, checks, detach, environment, files, job, lock, procfile, runner, upload
+from windlass.server import build, checks, command, detach, environment, files, job, lock, procfile, runner, upload
 from windlass.server.environment import Context
 from windlass.server.errors import Failure
 from windlass.server.job import Job
@@ -55,9 +55,7 @@ def _go(work: Job, target: str, events: Events) -> dict[str, object]:
     events.on_phase = lambda name: work.lock.tell(phase=name)
     work.events = events
     try:
-        return {"deploy": _deploy, "rollback": _rollback, "restart": _restart}[work.request.action](
-            work, target
-        )
+        return {"deploy": _deploy, "rollback": _rollback, "restart": _restart}[work.request.action](work, target)
     finally:
         work.lock.release()
 
@@ -88,11 +86,7 @@ def _rollback_target(log: ReleaseLog, to: str) -> str:
         raise Failure("already-live", f"{to} is live already", listing)
     if to not in good:
         known = {"bad": "is marked bad", "failed": "failed"}
-        what = (
-            known.get(log.status(to), "is no longer here")
-            if to in log.entries
-            else "is no release of this app"
-        )
+        what = known.get(log.status(to), "is no longer here") if to in log.entries else "is no release of this app"
         raise Failure("no-such-release", f"{to} {what}", listing)
     return to
 
@@ -151,13 +145,13 @@ def _release_command(work: Job, release: str) -> None:
     """Run the app's release command, as the app would run it."""
     context = work.context
     folder = context.paths.releases / release
-    command = procfile.processes_of(context.settings, folder).get("release")
-    if not command or not work.request.release_command:
+    written = procfile.processes_of(context.settings, folder).get("release")
+    if not written or not work.request.release_command:
         work.events.skipped("release")
         return
     with work.events.phase("release"):
         task = runner.Task(
-            ["/bin/sh", "-c", command],
+            ["/bin/sh", "-c", command.plain_command(written)[0]],
             runner.user(context.settings.app_user),
             folder / context.settings.directory,
             environment.of_process(context, release, "release"),

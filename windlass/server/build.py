@@ -94,9 +94,7 @@ class Builder:
                 "--relocatable",
                 str(self.release / ".venv"),
             ]
-            self._run(
-                python, "making the environment", 'name another one in the entry, as `python: "3.13"`', env
-            )
+            self._run(python, "making the environment", 'name another one in the entry, as `python: "3.13"`', env)
         for command in install.commands(self.context.paths, chosen, self.release, copied=copied):
             self._run(command, "installing the packages", _install_hint(chosen), env)
         if added := install.gunicorn_command(self.context.paths, chosen, self.release):
@@ -140,9 +138,7 @@ class Builder:
         command = ["sh", "-c", script, "sh", str(target), str(source)]
         outcome = runner.run(runner.Task(command, user, self.context.paths.shared, BASE), self.events.output)
         if outcome.status:
-            raise Failure(
-                "build-failed", f"the shared folder {target} cannot be made", log=list(outcome.tail)
-            )
+            raise Failure("build-failed", f"the shared folder {target} cannot be made", log=list(outcome.tail))
 
     def _run_build(self, command: str) -> None:
         env = environment.of_process(self.context, self.release.name, "build")

@@ -78,9 +78,7 @@ def _lock(context: Context) -> Check:
 def _disk(context: Context, size: int) -> Check:
     free = min(shutil.disk_usage(path).free for path in (context.paths.home, context.paths.state))
     message = f"{free // 1024**2} MB free"
-    return Check(
-        "disk", free >= FREE_BYTES + 4 * size, message, "remove what is not needed on the server's disk"
-    )
+    return Check("disk", free >= FREE_BYTES + 4 * size, message, "remove what is not needed on the server's disk")
 
 
 def _inodes(context: Context) -> Check:
@@ -135,9 +133,7 @@ def _service(context: Context, service: str) -> str:
     if not url:
         return f"{key} is not set: not looked at"
     family, address = address_of(url, service)
-    return _connect(
-        family, address, service, f"is {service} up on the server? see `systemctl status {service}*`"
-    )
+    return _connect(family, address, service, f"is {service} up on the server? see `systemctl status {service}*`")
 
 
 def address_of(url: str, service: str) -> tuple[int, str | tuple[str, int]]:
@@ -162,7 +158,5 @@ def _connect(family: int, address: str | tuple[str, int], name: str, hint: str) 
                 opened.connect(address)
     except OSError as error:
         where = address if isinstance(address, str) else f"{address[0]}:{address[1]}"
-        raise Failure(
-            name, f"{name} does not answer at {Path(where)} ({error.strerror or error})", hint
-        ) from None
+        raise Failure(name, f"{name} does not answer at {Path(where)} ({error.strerror or error})", hint) from None
     return "answers"

@@ -76,9 +76,7 @@ SERVERS = {
         _waitress,
         False,
     ),
-    "uwsgi": Server(
-        "", ("--http", "--http-socket", "--socket", "-s", "--uwsgi-socket", "--https"), (), _uwsgi, False
-    ),
+    "uwsgi": Server("", ("--http", "--http-socket", "--socket", "-s", "--uwsgi-socket", "--https"), (), _uwsgi, False),
     "uvicorn": Server(
         "uvicorn", ("--host", "--port", "--uds", "--fd"), ("--reload",), lambda web, _: ["--uds", web.socket]
     ),

@@ -55,6 +55,7 @@ def of_process(context: Context, release: str, process: str) -> dict[str, str]:
         "PATH": f"{venv}/bin:{values['PATH']}",
         "VIRTUAL_ENV": str(venv),
         "WINDLASS_APP": settings.name,
+        "WINDLASS_HOME": str(paths.home),
         "WINDLASS_RELEASE": release,
         "WINDLASS_PROCESS": process,
     }

@@ -82,9 +82,7 @@ def _configured(path: Path) -> frozenset[str]:
     """Return the options that gunicorn's configuration file sets; gunicorn finds it by this name."""
     if not path.is_file():
         return frozenset()
-    return frozenset(
-        re.findall(r"^\s*(timeout|graceful_timeout)\s*=", path.read_text(errors="replace"), re.M)
-    )
+    return frozenset(re.findall(r"^\s*(timeout|graceful_timeout)\s*=", path.read_text(errors="replace"), re.M))
 
 
 def to_journal(journal: Path, identifier: str) -> None:
@@ -113,7 +111,7 @@ def restore_live_socket(paths: Paths, release: str, colour: str) -> None:
 
 def stop_strays(values: dict[str, str]) -> None:
     """End what an earlier Supervisor left behind of the same process: nobody watches it any more."""
-    keys = ("WINDLASS_APP", "WINDLASS_PROCESS", "WINDLASS_COLOUR")
+    keys = ("WINDLASS_HOME", "WINDLASS_PROCESS", "WINDLASS_COLOUR")
     wanted = {f"{key}={values[key]}".encode() for key in keys if key in values}
     supervisor = os.getppid()
     for entry in Path("/proc").iterdir():

@@ -109,6 +109,4 @@ def wait_until_well(path: Path, settings: Settings, check: Callable[[], None]) -
         message = f"the health path {settings.health_path} answered {answer.status}"
     else:
         message = f"the app {answer} within {settings.health_timeout} s (asked for {settings.health_path})"
-    raise Failure(
-        "probe-failed", message, "nothing changed for visitors: see the log, mend it and deploy again"
-    )
+    raise Failure("probe-failed", message, "nothing changed for visitors: see the log, mend it and deploy again")

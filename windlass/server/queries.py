@@ -6,16 +6,17 @@ import os
 import re
 import select
 import shutil
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from windlass.server import checks, environment, lock, runner, sockets
+from windlass.server import checks, environment, lock, programs, runner, sockets
 from windlass.server.environment import Context
 from windlass.server.errors import Failure
 from windlass.server.log import ReleaseLog
 from windlass.server.protocol import Events, Request
 from windlass.server.supervisor import UP, Process, Supervisor
+
+FOLLOW_MS = 50
 
 
 def releases(log: ReleaseLog) -> dict[str, object]:
@@ -46,7 +47,7 @@ def status(context: Context, log: ReleaseLog) -> dict[str, object]:
     entry = log.entries.get(live.release, {})
     usage = shutil.disk_usage(paths.home)
     prefix = f"{context.settings.name}-"
-    groups = _groups(context)
+    groups = programs.written(context)
     found = [item for item in Supervisor(paths.supervisor_socket).processes() if item.group in groups]
     return {
         "app": context.settings.name,
@@ -59,12 +60,6 @@ def status(context: Context, log: ReleaseLog) -> dict[str, object]:
         "queue": sockets.queue(paths.socket(live.colour)) if live.colour else 0,
         "disk": {"free": usage.free, "total": usage.total, "releases": len(log.on_disk())},
     }
-
-
-def _groups(context: Context) -> set[str]:
-    from windlass.server import programs
-
-    return programs.written(context)
 
 
 def _process(item: Process, prefix: str) -> dict[str, object]:
@@ -109,10 +104,12 @@ def logs(context: Context, request: Request, events: Events) -> dict[str, object
         raise Failure("no-log", "the app has printed nothing yet", "run fab status")
     events.phase_name = "logs"
     filtered = wanted if sources == [context.paths.log] else None
-    for line in _last(sources, request.lines, filtered):
+    followers = [Follower(path) for path in sources]
+    lines = [line for follower in followers for line in follower.lines() if not filtered or filtered.search(line)]
+    for line in lines[-request.lines :] if request.lines else []:
         events.output("stdout", line)
     if request.follow:
-        _follow(sources, filtered, events)
+        _follow(followers, filtered, events)
     return {}
 
 
@@ -123,36 +120,38 @@ def _sources(context: Context, process: str) -> list[Path]:
     return sorted(context.paths.supervisor_logs.glob(pattern))
 
 
-def _last(sources: list[Path], count: int, wanted: re.Pattern[str] | None) -> list[str]:
-    lines: list[str] = []
-    for path in sources:
-        with path.open(errors="replace") as file:
-            lines += [line.rstrip("\n") for line in file if wanted is None or wanted.search(line)]
-            lines = lines[-count:] if count else []
-    return lines
+class Follower:
+    """A log file that is read to its end, again and again, and anew when it was rotated."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.inode = 0
+        self.offset = 0
+
+    def lines(self) -> Iterator[str]:
+        """Give the lines that the file gained; one that is not ended yet waits for the next time."""
+        try:
+            file = self.path.open("rb")
+        except FileNotFoundError:
+            return
+        with file:
+            status = os.fstat(file.fileno())
+            if status.st_ino != self.inode or status.st_size < self.offset:
+                self.inode, self.offset = status.st_ino, 0
+            file.seek(self.offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                self.offset += len(line)
+                yield line.decode(errors="replace").rstrip("\r\n")
 
 
-def _follow(sources: list[Path], wanted: re.Pattern[str] | None, events: Events) -> None:
+def _follow(followers: list[Follower], wanted: re.Pattern[str] | None, events: Events) -> None:
     """Follow until the reader goes away, which a hang-up on our output tells."""
-    command = ["tail", "--quiet", "--lines=0", "--follow=name", "--retry", *map(str, sources)]
     listener = select.poll()
     listener.register(events.handle, 0)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as tail:
-        assert tail.stdout  # noqa: S101 - it was asked for
-        source = tail.stdout.fileno()
-        listener.register(source, select.POLLIN)
-        rest = b""
-        try:
-            while True:
-                ready = dict(listener.poll())
-                data = os.read(source, 65536) if source in ready else b""
-                if events.handle in ready or (source in ready and not data):
-                    break
-                *lines, rest = (rest + data).split(b"\n")
-                for line in (item.decode(errors="replace") for item in lines):
-                    if wanted is None or wanted.search(line):
-                        events.output("stdout", line)
-        except BrokenPipeError:
-            sys.stderr.close()
-        finally:
-            tail.terminate()
+    while not listener.poll(FOLLOW_MS):
+        for follower in followers:
+            for line in follower.lines():
+                if wanted is None or wanted.search(line):
+                    events.output("stdout", line)

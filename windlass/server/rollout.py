@@ -106,9 +106,7 @@ class Rollout:
         if process and process.state in UP and process.pid in (self.pid or process.pid, 0):
             self.pid = self.pid or process.pid
             return
-        said = (
-            f" ({process.error})" if process and "too quickly" not in process.error and process.error else ""
-        )
+        said = f" ({process.error})" if process and "too quickly" not in process.error and process.error else ""
         raise Failure(
             "start-failed",
             f"the new release ended while it started{said}",
@@ -193,9 +191,7 @@ class Rollout:
         limit = self.context.settings.request_timeout
         path = self.paths.socket(self.old.colour)
         if not sockets.drain(path, limit, connections_too=not command.is_graceful(old["web"])):
-            self.job.events.note(
-                f"requests still waited for the old release after {limit} s; it is stopped now"
-            )
+            self.job.events.note(f"requests still waited for the old release after {limit} s; it is stopped now")
 
     def retire(self) -> None:
         """Bring the other processes to the new release, then stop the old colour."""

@@ -112,9 +112,7 @@ class Supervisor:
         for group in sorted(wanted):
             self.call("addProcessGroup", group, allow=[ALREADY_ADDED])
         for process in self._of(wanted):
-            self.call(
-                "startProcess", process.full_name, False, allow=[ALREADY_STARTED, SPAWN_ERROR, ABNORMAL]
-            )
+            self.call("startProcess", process.full_name, False, allow=[ALREADY_STARTED, SPAWN_ERROR, ABNORMAL])
 
     def stop(self, groups: Iterable[str], limit: float, *, kill_after: float | None = None) -> None:
         """Stop groups together and make Supervisor forget them.
@@ -128,9 +126,7 @@ class Supervisor:
         last = end + KILLED
         while running := [item for item in self._of(wanted) if item.state not in DOWN]:
             if time.monotonic() > last:
-                raise Failure(
-                    "supervisor", f"{running[0].full_name} (pid {running[0].pid}) cannot be stopped"
-                )
+                raise Failure("supervisor", f"{running[0].full_name} (pid {running[0].pid}) cannot be stopped")
             if time.monotonic() > end:
                 _kill(running)
             self._ask_to_stop([item for item in running if item.state != "STOPPING"])

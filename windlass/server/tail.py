@@ -35,9 +35,7 @@ class Watch:
     def _files(self) -> list[Path]:
         paths, app = self.context.paths, self.context.settings.name
         own = [
-            path
-            for process in self.processes
-            for path in sorted(paths.supervisor_logs.glob(f"{app}-{process}*.log"))
+            path for process in self.processes for path in sorted(paths.supervisor_logs.glob(f"{app}-{process}*.log"))
         ]
         return [*own, paths.log]
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import hashlib
 import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -20,6 +22,7 @@ from pathlib import Path
 import pytest
 
 from windlass.server import envfile
+from windlass.server.errors import Failure
 from windlass.server.paths import Paths
 from windlass.server.probe import _Unix
 from windlass.server.supervisor import Supervisor
@@ -97,11 +100,7 @@ class Reply:
         return "\n".join(str(e["line"]) for e in self.events if e["event"] == "output")
 
     def phases(self) -> list[str]:
-        return [
-            f"{e['phase']} {e['status']}"
-            for e in self.events
-            if e["event"] == "phase" and e["status"] != "start"
-        ]
+        return [f"{e['phase']} {e['status']}" for e in self.events if e["event"] == "phase" and e["status"] != "start"]
 
 
 @dataclass
@@ -231,9 +230,7 @@ def make_server(package_cache: Path) -> Server:
     paths.uv.symlink_to(shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv") or "")
     paths.python.parent.mkdir(parents=True)
     paths.python.symlink_to(getattr(sys, "_base_executable", sys.executable))
-    program = (
-        f"#!{sys.executable} -I\nimport sys\nfrom pathlib import Path\nsys.path.insert(0, {str(ROOT)!r})\n"
-    )
+    program = f"#!{sys.executable} -I\nimport sys\nfrom pathlib import Path\nsys.path.insert(0, {str(ROOT)!r})\n"
     program += "from windlass.server.main import main\n"
     program += f"sys.exit(main(Path({str(prefix)!r})))\n"
     paths.program.write_text(program)
@@ -245,7 +242,7 @@ def make_server(package_cache: Path) -> Server:
         user=user,
         build_user=user,
         front=None,
-        health_timeout=4,
+        health_timeout=2,
         stop_timeout=5,
         request_timeout=10,
         keep_releases=3,
@@ -253,7 +250,7 @@ def make_server(package_cache: Path) -> Server:
     return server
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def supervisord() -> Iterator[Callable[[Server], subprocess.Popen[bytes]]]:
     """Start Supervisor for a server; all of it ends with the test."""
     started: list[tuple[Server, subprocess.Popen[bytes]]] = []
@@ -270,12 +267,24 @@ def supervisord() -> Iterator[Callable[[Server], subprocess.Popen[bytes]]]:
 
     yield start
     for server, process in started:
-        process.terminate()
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
+        with contextlib.suppress(Failure):
+            groups = [item.pid for item in server.supervisor.processes() if item.pid]
             process.kill()
+            for group in groups:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(group, signal.SIGKILL)
+        process.kill()
+        process.wait(timeout=10)
         shutil.rmtree(server.prefix, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def live(package_cache: Path, supervisord: Callable[[Server], subprocess.Popen[bytes]]) -> Server:
+    """Return a server that a module's tests share, with one release live; a test leaves it as it was."""
+    made = make_server(package_cache)
+    supervisord(made)
+    assert made.deploy(app_files("one")).ok
+    return made
 
 
 @pytest.fixture

@@ -1,24 +1,190 @@
+"""Releases that go well."""
+
 from __future__ import annotations
 
-from conftest import Server, app_files
+import os
+import signal
+import subprocess
+import threading
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from conftest import PROCFILE, Server, app_files
 
 
-def test_a_deploy_serves_its_release_and_runs_its_worker(server: Server) -> None:
+def test_a_deploy_serves_its_release_and_every_process_carries_it(server: Server) -> None:
     reply = server.deploy(app_files("one"))
-    release = reply.data["release"]
     assert server.get() == (200, "one")
-    assert reply.phases()[:3] == ["check done", "upload done", "build done"]
+    assert [phase.split()[0] for phase in reply.phases()] == (
+        ["check", "upload", "build", "release", "start", "probe", "switch", "drain", "retire", "record", "prune"]
+    )
     status = server.ask("status").data
     assert {item["name"] for item in status["processes"]} == {"web-blue", "worker"}
-    assert {item["release"] for item in status["processes"]} == {release}
+    assert {item["release"] for item in status["processes"]} == {reply.data["release"]}
+    assert status["deploy"] is None
 
 
-def test_a_second_deploy_and_a_rollback_each_change_what_is_served(server: Server) -> None:
+def test_deploys_and_rollbacks_go_back_and_forth_and_never_onto_a_bad_release(server: Server) -> None:
     first = server.deploy(app_files("one")).data["release"]
     second = server.deploy(app_files("two")).data["release"]
     assert server.get() == (200, "two")
     assert set(server.states()) == {"demo-web-green", "demo-worker"}
-    reply = server.ask("rollback")
-    assert reply.data["release"] == first
+    assert server.ask("rollback").data["release"] == first
     assert server.get() == (200, "one")
     assert {item["release"]: item["status"] for item in server.releases()} == {first: "live", second: "bad"}
+    assert {item["release"] for item in server.ask("status").data["processes"]} == {first}
+    assert server.ask("rollback").error["code"] == "nothing-to-roll-back"
+    refused = server.ask("rollback", to=second).error
+    assert refused["code"] == "no-such-release"
+    assert "marked bad" in refused["message"]
+    assert server.get() == (200, "one")
+
+
+def test_a_restart_brings_changed_settings_and_changes_nothing_else(server: Server) -> None:
+    assert server.ask("restart").data["release"] is None
+    value = "a'b\"c\\d $HOME %(x)s `id` #\nzweite Zeile é"
+    release = server.deploy().data["release"]
+    server.set_env(CANARY=value)
+    assert server.ask("restart").data["release"] == release
+    assert server.get("/env") == (200, value)
+    assert len(server.releases()) == 1
+
+
+@pytest.mark.parametrize(("paths", "least"), [(["/"] * 4, 1000), (["/slow"] * 9, 60)], ids=["quick", "full-queue"])
+def test_no_request_is_lost_while_releases_change_under_load(server: Server, paths: list[str], least: int) -> None:
+    server.configure(processes={"web": "gunicorn -k gthread -w 2 --threads 2 demo:app"})
+    server.deploy(app_files("one"))
+    answers: Counter[object] = Counter()
+    stop = threading.Event()
+
+    def load(path: str) -> None:
+        while not stop.is_set():
+            try:
+                answers[server.get(path)] += 1
+            except OSError as error:
+                answers[repr(error)] += 1
+
+    threads = [threading.Thread(target=load, args=(path,)) for path in paths]
+    for thread in threads:
+        thread.start()
+    second = server.deploy(app_files("two"))
+    third = server.deploy(app_files("three"))
+    back = server.ask("rollback")
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert second.ok and third.ok and back.ok
+    assert set(answers) <= {(200, "one"), (200, "two"), (200, "three")}
+    assert answers.total() > least
+    assert server.get() == (200, "two")
+
+
+def test_the_live_and_the_last_good_release_are_never_pruned(server: Server) -> None:
+    server.configure(keep_releases=1, processes={"worker": "sleep 1000"})
+    releases = [server.deploy(app_files(str(number))).data["release"] for number in range(3)]
+    for _ in range(2):
+        assert not server.deploy(app_files(top="import nothing_such")).ok
+    left = sorted(path.name for path in server.paths.releases.iterdir())
+    assert left == releases[1:]
+    assert server.ask("rollback").data["release"] == releases[1]
+
+
+def test_shared_folders_outlive_releases_and_begin_with_what_the_commit_ships(server: Server) -> None:
+    server.configure(shared=["uploads", "var/data"])
+    files = app_files() | {"uploads/readme.txt": "shipped"}
+    first = server.deploy(files).data["release"]
+    shared = server.paths.shared
+    assert (shared / "uploads/readme.txt").read_text() == "shipped"
+    (shared / "uploads/readme.txt").write_text("changed by a visitor")
+    (shared / "var/data/new").write_text("kept")
+    second = server.deploy(files).data["release"]
+    assert second > first
+    folder = server.paths.current.resolve()
+    assert (folder / "uploads/readme.txt").read_text() == "changed by a visitor"
+    assert (folder / "var/data/new").read_text() == "kept"
+    assert (folder / ".env").readlink() == server.paths.env
+
+
+def test_an_app_below_the_root_without_a_procfile_needs_only_its_folder_and_wsgi(server: Server) -> None:
+    server.configure(
+        directory="site",
+        wsgi="demo:app",
+        build="echo built by $WINDLASS_APP > built.txt",
+        pip_packages=["packaging"],
+    )
+    files = {f"site/{name}": text for name, text in app_files().items() if name != "Procfile"}
+    files["site/requirements.txt"] = "# nothing, and no gunicorn\n"
+    server.deploy(files).data  # noqa: B018
+    assert server.get() == (200, "one")
+    folder = server.paths.current.resolve()
+    assert (folder / "site/built.txt").read_text() == "built by demo\n"
+    assert list(folder.glob(".venv/lib/*/site-packages/packaging"))
+    assert list(folder.glob("site/__pycache__/demo.*.pyc"))
+
+
+def test_an_app_with_a_lock_gets_what_the_lock_says(server: Server) -> None:
+    project = '[project]\nname = "demo"\nversion = "1"\nrequires-python = ">=3.11"\n'
+    project += (
+        'dependencies = ["gunicorn"]\n[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+    )
+    folder = server.prefix / "checkout"
+    folder.mkdir()
+    (folder / "pyproject.toml").write_text(project)
+    subprocess.run([str(server.paths.uv), "lock", "--quiet"], cwd=folder, check=True)
+    files = app_files() | {name: (folder / name).read_text() for name in ("pyproject.toml", "uv.lock")}
+    del files["requirements.txt"]
+    assert server.deploy(files | {"demo.py": files["demo.py"]}).ok, "the first release"
+    second = server.deploy(files).data["release"]
+    pth = next(server.paths.current.resolve().glob(".venv/lib/*/site-packages/*demo*.pth"))
+    assert second in pth.read_text()
+    stale = files | {"pyproject.toml": project.replace('"gunicorn"', '"gunicorn", "packaging"')}
+    refused = server.deploy(stale).error
+    assert refused["phase"] == "build"
+    assert "uv.lock" in refused["message"] + refused["hint"]
+
+
+def test_processes_come_back_after_a_reboot_with_the_live_release(
+    server: Server, supervisord: Callable[[Server], subprocess.Popen[bytes]]
+) -> None:
+    release = server.deploy(app_files("one")).data["release"]
+    pid = server.supervisor.call("getPID")
+    os.kill(pid, signal.SIGTERM)
+    server.wait_for(lambda: not os.path.exists(f"/proc/{pid}") or _is_zombie(pid), 20)  # noqa: PTH110
+    for path in server.paths.sockets.iterdir():
+        path.unlink()
+    server.paths.supervisor_socket.unlink(missing_ok=True)
+    supervisord(server)
+    server.wait_for(server.paths.live_socket.exists)
+    assert server.get() == (200, "one")
+    assert {item["release"] for item in server.ask("status").data["processes"]} == {release}
+    assert server.deploy(app_files("two")).ok
+
+
+def test_one_generation_is_left_after_supervisord_was_killed(
+    server: Server, supervisord: Callable[[Server], subprocess.Popen[bytes]]
+) -> None:
+    server.deploy(app_files("one"))
+    orphan = next(item.pid for item in server.supervisor.processes() if item.group == "demo-worker")
+    os.kill(server.supervisor.call("getPID"), signal.SIGKILL)
+    server.paths.supervisor_socket.unlink()
+    supervisord(server)
+    server.wait_for(lambda: not os.path.exists(f"/proc/{orphan}") or _is_zombie(orphan))  # noqa: PTH110
+    server.wait_for(lambda: server.states() == {"demo-web-blue": "RUNNING", "demo-worker": "RUNNING"})
+    assert server.get() == (200, "one")
+    assert server.deploy(app_files("two")).ok
+
+
+def _is_zombie(pid: int) -> bool:
+    with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123
+        return file.read().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_several_processes_of_a_kind_follow_the_scale(server: Server) -> None:
+    server.configure(scale={"worker": 2, "clock": 0})
+    server.deploy(app_files() | {"Procfile": PROCFILE + "clock: python worker.py\n"})
+    assert [item["name"] for item in server.ask("status").data["processes"]] == [
+        "web-blue",
+        "worker-00",
+        "worker-01",
+    ]

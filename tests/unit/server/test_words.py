@@ -1,0 +1,209 @@
+"""What is read and written, with no server at all."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from windlass import pack
+from windlass.server import checks, command, envfile, install, procfile, protocol, settings, tail
+from windlass.server.errors import Failure
+from windlass.server.log import ReleaseLog
+from windlass.server.paths import Paths
+
+WEB = command.Web("/run/x/blue.sock")
+BOUND = "--bind unix:/run/x/blue.sock"
+TIMES = "--timeout 60 --graceful-timeout 30"
+
+
+@pytest.mark.parametrize(
+    ("written", "placed"),
+    [
+        ("gunicorn app:app", f"exec python -m gunicorn {BOUND} {TIMES} app:app"),
+        ("gunicorn -b :8000 app:app", f"exec python -m gunicorn {BOUND} {TIMES} app:app"),
+        ("gunicorn -b0.0.0.0:$PORT -w 4 a:b", f"exec python -m gunicorn {BOUND} {TIMES} -w 4 a:b"),
+        ("gunicorn --bind=[::]:80 --bind x a:b", f"exec python -m gunicorn {BOUND} {TIMES} a:b"),
+        (".venv/bin/gunicorn a:b -D -p /run/p", f"exec python -m gunicorn {BOUND} {TIMES} a:b"),
+        ("python3 -m gunicorn 'a:create(\"x y\")'", f"exec python -m gunicorn {BOUND} {TIMES} 'a:create(\"x y\")'"),
+        ("gunicorn -t 5 --graceful-timeout=9 a:b", f"exec python -m gunicorn {BOUND} -t 5 --graceful-timeout=9 a:b"),
+        ("gunicorn -c conf.py a:b", f"exec python -m gunicorn {BOUND} -c conf.py a:b"),
+        ("uv run --frozen gunicorn a:b", f"exec python -m gunicorn {BOUND} {TIMES} a:b"),
+        ("poetry run gunicorn a:b", f"exec python -m gunicorn {BOUND} {TIMES} a:b"),
+        ("X=1 gunicorn a:b", f"X=1 exec python -m gunicorn {BOUND} {TIMES} a:b"),
+        ("exec gunicorn a:b", f"exec python -m gunicorn {BOUND} {TIMES} a:b"),
+        ("cd src && gunicorn a:b", f"cd src && exec python -m gunicorn {BOUND} {TIMES} a:b"),
+        ("uvicorn --host 0.0.0.0 --port $PORT a:b", "exec python -m uvicorn --uds /run/x/blue.sock a:b"),
+        ("hypercorn a:b -b :80", "exec python -m hypercorn --bind unix:/run/x/blue.sock --umask 0 a:b"),
+        ("daphne -p 8001 a:b", "exec python -m daphne -u /run/x/blue.sock a:b"),
+        (
+            "uwsgi --http :80 --ini x.ini",
+            "exec uwsgi --http-socket /run/x/blue.sock --chmod-socket=666 --die-on-term --ini x.ini",
+        ),
+        ("./serve --unix $SOCKET", "exec ./serve --unix $SOCKET"),
+    ],
+)  # fmt: skip
+def test_a_web_command_is_placed_on_its_colours_socket(written: str, placed: str) -> None:
+    assert command.web_command(written, WEB) == (placed, True)
+
+
+def test_waitress_trusts_what_nginx_says_of_the_visitor() -> None:
+    placed, _ = command.web_command("waitress-serve --port=5000 --call a:b", WEB)
+    assert placed.startswith("exec python -m waitress --unix-socket=/run/x/blue.sock --unix-socket-perms=666")
+    assert "--trusted-proxy=localhost" in placed
+    assert placed.endswith("--call a:b")
+
+
+def test_gunicorns_control_socket_is_off_where_there_is_one() -> None:
+    placed, _ = command.web_command("gunicorn a:b", command.Web("/s", control_socket=True))
+    assert "--no-control-socket" in placed
+
+
+@pytest.mark.parametrize("written", ["flask run", "python manage.py runserver 0.0.0.0:8000", ""])
+def test_a_web_command_that_cannot_be_placed_is_refused(written: str) -> None:
+    with pytest.raises(Failure, match="no server that can be put on a socket"):
+        command.web_command(written, WEB)
+
+
+@pytest.mark.parametrize(
+    ("written", "plain", "alone"),
+    [
+        ("celery -A a worker", "exec celery -A a worker", True),
+        ("uv run rq worker", "exec rq worker", True),
+        ("A='x y' python w.py 2>&1", "A='x y' exec python w.py 2>&1", True),
+        ("python a.py | tee log", "python a.py | tee log", False),
+        ("while true; do sleep 1; done", "while true ; do sleep 1 ; done", False),
+        ("python a.py & python b.py", "python a.py & python b.py", False),
+    ],
+)
+def test_a_command_takes_the_shells_place_where_it_can(written: str, plain: str, alone: bool) -> None:
+    assert command.plain_command(written) == (plain, alone)
+
+
+def test_a_procfile_is_read_as_heroku_reads_it() -> None:
+    text = "\ufeff# comment\r\nweb: gunicorn a:b --log-file - \r\n\r\nrelease:  flask deploy\nclock-1: x: y"
+    expected = {"web": "gunicorn a:b --log-file -", "release": "flask deploy", "clock-1": "x: y"}
+    assert procfile.parse(text) == expected
+
+
+def test_processes_of_the_entry_win_over_the_procfile(tmp_path: Path) -> None:
+    (tmp_path / "Procfile").write_text("web: gunicorn a:b\nworker: old\n")
+    entry = settings.read({"name": "x", "domains": ["x.org"], "processes": {"worker": "new"}, "wsgi": "c:d"})
+    assert procfile.processes_of(entry, tmp_path) == {"web": "gunicorn a:b", "worker": "new"}
+
+
+@pytest.mark.parametrize(
+    "value", ["", "plain", "it's", 'a "b"', "a\\", "\\'", "x\ny\n", "$A `b` %c #d", "é\u2028\t", "'"]
+)
+def test_a_setting_comes_back_as_it_was_written(value: str) -> None:
+    values = {"A": "1", "KEY": value, "Z": "2"}
+    assert envfile.parse("# head\n\n" + envfile.render(values)) == values
+
+
+def test_a_line_that_is_no_setting_is_named_but_not_shown() -> None:
+    with pytest.raises(Failure, match="line 2") as caught:
+        envfile.parse("A='1'\nSECRET=canary\n")
+    assert "canary" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"app": "x;touch /tmp/p"},
+        {"app": "../etc"},
+        {"action": "explode"},
+        {"commit": "main"},
+        {"version": "a\nb"},
+        {"to": "../../x"},
+        {"archive": {"size": 0, "sha256": "0" * 64}},
+        {"archive": {"size": True, "sha256": "0" * 64}},
+        {"archive": {"size": 10**12, "sha256": "0" * 64}},
+        {"archive": {"size": 5, "sha256": "x"}},
+        {"lines": -1},
+        {"command": "a\0b"},
+        {"prefix": "/tmp"},
+        {"protocol": 2},
+    ],
+)
+def test_a_request_with_a_wrong_value_is_refused(wrong: dict[str, object]) -> None:
+    archive = {"size": 5, "sha256": "0" * 64}
+    good = {"protocol": 1, "action": "deploy", "app": "demo", "commit": "0" * 40, "version": "main", "archive": archive}
+    assert protocol.parse(json.dumps(good).encode()).size == 5
+    with pytest.raises(Failure):
+        protocol.parse(json.dumps(good | wrong).encode())
+
+
+def test_releases_are_ordered_by_name_even_when_the_clock_went_back(tmp_path: Path) -> None:
+    paths = Paths(tmp_path, "demo")
+    for folder in (paths.releases / "20991231T235959Z-0000000", paths.state):
+        folder.mkdir(parents=True)
+    log = ReleaseLog(paths)
+    assert log.new_name("a" * 40) == "21000101T000000Z-aaaaaaa"
+
+
+def test_a_torn_line_in_the_release_log_is_skipped(tmp_path: Path) -> None:
+    paths = Paths(tmp_path, "demo")
+    paths.state.mkdir(parents=True)
+    log = ReleaseLog(paths)
+    log.add("r1", status="good")
+    log.file.write_text(log.file.read_text() + '{"release": "r2", "sta')
+    log.add("r3", status="failed")
+    log.read()
+    assert {name: log.status(name) for name in log.entries} == {"r1": "good", "r3": "failed"}
+
+
+def test_the_exception_is_found_in_the_log() -> None:
+    head = "Traceback (most recent call last):|  File x"
+    lines = f"{head}|KeyError: 'a'||During handling|{head}|app.Broken: two words|[ERROR] Worker failed to boot"
+    assert tail.reason(lines.split("|")) == "app.Broken: two words"
+    assert tail.reason(["nothing", "of note"]) == ""
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["2026-11-21T10:43:50.123+00:00 host demo-web[12]: KeyError: 'x'", "Nov 21 10:43:50 host demo-web: KeyError: 'x'"],
+)
+def test_what_syslog_puts_before_a_line_is_taken_off(line: str) -> None:
+    assert tail.bare(line, "demo") == "KeyError: 'x'"
+
+
+@pytest.mark.parametrize(
+    ("url", "service", "address"),
+    [
+        ("postgresql:///demo?host=/var/run/postgresql", "postgresql", "/var/run/postgresql/.s.PGSQL.5432"),
+        ("postgresql://u:p@db.example.com:6000/x", "postgresql", ("db.example.com", 6000)),
+        ("redis://:secret@localhost/0", "redis", ("localhost", 6379)),
+        ("unix:///run/redis/x.sock?db=1", "redis", "/run/redis/x.sock"),
+    ],
+)
+def test_a_service_is_looked_for_where_its_url_points(url: str, service: str, address: object) -> None:
+    assert checks.address_of(url, service)[1] == address
+
+
+def test_an_environment_is_shared_only_by_releases_that_declare_the_same(tmp_path: Path) -> None:
+    from windlass.server.environment import Context
+
+    entry = settings.read({"name": "x", "domains": ["x.org"]})
+    context = Context(Paths(tmp_path, "x"), entry)
+    (tmp_path / "requirements.txt").write_text("-r more.txt\nflask\n")
+    (tmp_path / "more.txt").write_text("rich\n")
+    first = install.plan(context, tmp_path, {"web": "gunicorn a:b"})
+    assert install.plan(context, tmp_path, {"web": "gunicorn a:b"}).key == first.key
+    (tmp_path / "more.txt").write_text("rich==14\n")
+    assert install.plan(context, tmp_path, {"web": "gunicorn a:b"}).key != first.key
+
+
+def test_the_packed_program_has_the_same_bytes_each_time_and_runs(tmp_path: Path) -> None:
+    program = tmp_path / "windlass"
+    assert pack.pack(program)
+    assert not pack.pack(program)
+    assert program.read_bytes().startswith(b"#!/usr/bin/python3 -I\n")
+    request = json.dumps({"protocol": 1, "action": "status", "app": "no-such-app"})
+    found = subprocess.run(
+        [sys.executable, "-I", str(program)], input=request, capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 1
+    assert json.loads(found.stdout)["error"]["code"] == "unknown-app"
