@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
@@ -168,10 +169,11 @@ class Builder:
 
 
 def _last(tail: list[str], status: int) -> str:
-    """Return the line that says why: uv's `error:` or `Because`, else the last one."""
-    said = [line.strip() for line in tail if line.strip()]
-    marked = [line for line in said if line.startswith(("error:", "Because"))]
-    return (marked or said or [f"status {status}"])[-1][:300]
+    """Return the line that says why: uv's from `error:` on, which it breaks and draws a tree beside, else the last."""
+    said = [re.sub(r"^[^\w`'\"]+", "", line) for line in tail if line.strip()]
+    marked = [number for number, line in enumerate(said) if line.startswith(("error:", "No solution", "Because"))]
+    words = said[marked[0] :] if marked else said[-1:] or [f"status {status}"]
+    return " ".join(words)[:300]
 
 
 def _install_hint(chosen: install.Plan) -> str:

@@ -15,6 +15,7 @@ from windlass.server.tail import Watch, because
 STOP_MARGIN = 10
 KILL_AFTER = 2.0
 WORKER_START = 10.0
+WORKER_SETTLE = 0.3
 POLL = 0.02
 
 
@@ -198,7 +199,7 @@ class Rollout:
         self.watch = Watch(self.context, list(self.workers))
         try:
             self._replace_workers(self.new.release)
-            self._check_workers()
+            self._check_workers(settle=WORKER_SETTLE)
         except Failure as failure:
             self._explain(failure)
             self._switch_back(failure)
@@ -242,14 +243,19 @@ class Rollout:
         self.abandon()
         failure.message += "; switched back"
 
-    def _check_workers(self) -> None:
-        """Wait until every process beside `web` carries the new release."""
+    def _check_workers(self, settle: float = 0.0) -> None:
+        """Wait until every process beside `web` carries the new release, and has for `settle` seconds."""
         end = time.monotonic() + WORKER_START
         app = self.context.settings.name
         groups = {program.name(app) for program in self._workers_of(self.new.release)}
+        settled: float | None = None
         while groups:
             found = [item for item in self.supervisor.processes() if item.group in groups]
-            if all(self._is_new(item) for item in found):
+            if not all(self._is_new(item) for item in found):
+                settled = None
+            elif settled is None:
+                settled = time.monotonic() + settle
+            if settled is not None and time.monotonic() >= settled:
                 return
             if time.monotonic() > end:
                 raise Failure("worker-failed", "the other processes did not come up with the new release")

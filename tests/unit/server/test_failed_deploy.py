@@ -59,7 +59,7 @@ def test_a_health_path_that_never_answers_is_given_up_in_time(live: Server) -> N
 
 
 def test_a_web_process_that_never_listens_is_given_up_in_time(live: Server) -> None:
-    reply = live.deploy(app_files() | {"Procfile": "web: sleep 100 $SOCKET\n"})
+    reply = live.deploy(app_files() | {"Procfile": "web: python -c 'import time; time.sleep(99)' $SOCKET\n"})
     assert "never listened" in failed(reply, "probe-failed")["message"]
 
 
