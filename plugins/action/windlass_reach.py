@@ -16,11 +16,14 @@ from ansible.plugins.action import ActionBase
 # "in" tells a real shell from a forced command that only says "please log in as ...".
 PROBE = (
     "echo windlass-in; command -v python3; command -v sudo; "
+    "test -e /usr/lib/python3/dist-packages/apt/__init__.py && echo python3-apt; "
+    "ls /var/lib/apt/lists/*Packages* >/dev/null 2>&1 && echo package-lists; "
     'if [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; then echo windlass-root; fi; true'
 )
+NEEDED = ("python3", "sudo", "python3-apt", "package-lists")
 INSTALL = (
     "export DEBIAN_FRONTEND=noninteractive; apt-get -q -o DPkg::Lock::Timeout=300 update && "
-    "apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends python3 sudo"
+    "apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends python3 python3-apt sudo"
 )
 CHANGED_KEY = (
     "REMOTE HOST IDENTIFICATION HAS CHANGED",
@@ -101,7 +104,7 @@ class ActionModule(ActionBase):
                 refusals.append(f"{user} (sudo asks for a password)")
             else:
                 programs = {Path(line).name for line in said}
-                return user, [program for program in ("python3", "sudo") if program not in programs]
+                return user, [program for program in NEEDED if program not in programs]
         raise RefusalError(
             f"{self._option('host')}: nobody can provision with your SSH key: {', '.join(refusals)}. "
             "Put the key on the server as root or as a sudo user, and name that user in bootstrap_users."
@@ -132,10 +135,8 @@ class ActionModule(ActionBase):
         raise RefusalError(f"{host}: cannot be reached over SSH: {reason}")
 
     def _install(self, user: str) -> None:
-        """Put Python and sudo on the server, which every later task needs."""
+        """Put on the server what every later task needs, and a mere check too: it asks in Python, and asks apt."""
         host = self._option("host")
-        if self._task.check_mode:
-            raise RefusalError(f"{host}: has no python3 or sudo yet, so nothing can be checked: run without --check.")
         prefix = "" if user == "root" else "sudo -n "
         status, stdout, stderr = self._connection.exec_command(f"{prefix}sh -c '{INSTALL}'", sudoable=False)
         if status:
