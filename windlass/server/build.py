@@ -48,11 +48,11 @@ class Builder:
             )
         processes = procfile.processes_of(settings, self.release)
         self._install(install.plan(self.context, self.release, processes))
-        self._link_settings()
         for name in settings.shared:
             self._share(name)
         if settings.build:
             self._run_build(settings.build)
+        self._link_settings()
         self._compile()
 
     def _run(self, arguments: Sequence[str], step: str, hint: str, env: Mapping[str, str] = BASE) -> None:
@@ -117,6 +117,7 @@ class Builder:
         return False
 
     def _link_settings(self) -> None:
+        """Link `.env`, after the build: its user may not read the file, and has what is in it as environment."""
         target = shlex.quote(str(self.context.paths.env))
         script = f"[ -e .env ] || [ -L .env ] || ln -s {target} .env"
         self._run(["sh", "-c", script], "linking .env", "")
