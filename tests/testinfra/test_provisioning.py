@@ -61,7 +61,7 @@ def copy(inventory: Path, tmp_path: Path) -> Path:
     [
         ("health_path: /healthz", "heath_path: /healthz", "heath_path"),
         ("admin_email: admin@localhost", "admin_emial: admin@localhost", "admin_emial"),
-        ("health_timeout: 10", "health_timeout: soon", "health_timeout"),
+        ("health_timeout: 30", "health_timeout: soon", "health_timeout"),
         ("    domains: [visitors.test]\n", "", "domains"),
     ],
     ids=["misspelt key of an app", "misspelt key", "wrong type", "missing key"],

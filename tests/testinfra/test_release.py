@@ -75,7 +75,7 @@ def test_a_release_rolled_back_from_is_marked_bad_and_no_rollback_lands_on_it(
     fab.succeed("deploy", "--app", "guestbook")
     bad = guestbook.ask("/version").json["release"]
     fab.succeed("rollback", "--app", "guestbook")
-    statuses = {entry["release"]: entry["status"] for entry in fab.json("releases", "--app", "guestbook")["releases"]}
+    statuses = {entry["release"]: entry["status"] for entry in fab.json("releases", "--app", "guestbook")}
     assert statuses[bad] == "bad"
     refused = fab("rollback", "--app", "guestbook", "--to", bad)
     assert refused.status != 0
