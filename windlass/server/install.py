@@ -91,7 +91,7 @@ def _is_local(folder: Path, kind: str, text: str) -> bool:
     if kind == "requirements":
         starts = ("-e", "--editable", ".", "file:")
         return any(line.strip().startswith(starts) for line in text.splitlines())
-    return kind == "project" or has_build(folder)
+    return has_build(folder)
 
 
 def has_build(folder: Path) -> bool:
@@ -148,7 +148,7 @@ def commands(paths: Paths, chosen: Plan, release: Path, *, copied: bool) -> list
     install = {
         "lock": ["sync", "--locked", "--no-dev", "--inexact", *compiled],
         "requirements": [*pip, *compiled, "-r", chosen.source],
-        "project": [*pip, *compiled, "-e", "."],
+        "project": [*pip, *compiled, *(["-e", "."] if chosen.local else ["-r", PROJECT])],
     }
     lines = [[*uv, *install[chosen.kind]]]
     if chosen.extra and not copied:

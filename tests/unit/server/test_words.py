@@ -196,6 +196,17 @@ def test_an_environment_is_shared_only_by_releases_that_declare_the_same(tmp_pat
     assert install.plan(context, tmp_path, {"web": "gunicorn a:b"}).key != first.key
 
 
+@pytest.mark.parametrize(("build", "installed"), [("", ["-r", "pyproject.toml"]), ("[build-system]\n", ["-e", "."])])
+def test_an_app_is_installed_itself_only_if_it_is_a_package(tmp_path: Path, build: str, installed: list[str]) -> None:
+    from windlass.server.environment import Context
+
+    context = Context(Paths(tmp_path, "x"), settings.read({"name": "x", "domains": ["x.org"]}))
+    (tmp_path / "pyproject.toml").write_text(f'[project]\nname = "x"\ndependencies = ["flask"]\n{build}')
+    chosen = install.plan(context, tmp_path, {"web": "waitress-serve a:b"})
+    assert install.commands(context.paths, chosen, tmp_path, copied=False)[0][-2:] == installed
+    assert bool(install.commands(context.paths, chosen, tmp_path, copied=True)) == bool(build)
+
+
 def test_the_packed_program_has_the_same_bytes_each_time_and_runs(tmp_path: Path) -> None:
     program = tmp_path / "windlass"
     assert pack.pack(program)
