@@ -91,7 +91,9 @@ class Call:
                 self.under_way = True
             elif kind == "result":
                 if not event.get("ok"):
-                    raise ServerError(self.host, event)
+                    error = ServerError(self.host, event)
+                error.log = self.screen.unseen(error.log)
+                raise error
                 return dict(event.get("data") or {})
             else:
                 self._show(event)

@@ -39,6 +39,7 @@ class Screen:
         self.err = err or sys.stderr
         self._moving = False  # a line is on the terminal that will be written over
         self._lines: deque[tuple[str, str]] = deque(maxlen=KEPT_LINES)
+        self._printed: set[str] = set()
         self._shown = time.monotonic()
 
     def line(self, text: str = "") -> None:
@@ -81,6 +82,7 @@ class Screen:
         """Show a line that a command of the app printed, or keep it for the case that the phase fails."""
         if self.verbose:
             self.line(f"    {paint(printable(line), 'dim', self.err)}")
+            self._printed.add(line)
         else:
             self._lines.append((phase, line))
 
@@ -99,7 +101,12 @@ class Screen:
         for printed_in, line in self._lines:
             if printed_in == phase:
                 self.line(f"    {printable(line)}")
+                self._printed.add(line)
         self._lines.clear()
+
+    def unseen(self, log: tuple[str, ...]) -> tuple[str, ...]:
+        """Return a log, or nothing if all its lines have been shown as a command's output."""
+        return () if self._printed.issuperset(log) else log
 
     def _move(self, text: str) -> None:
         if self.err.isatty():

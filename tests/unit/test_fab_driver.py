@@ -104,6 +104,14 @@ def test_a_failed_phase_shows_what_it_printed() -> None:
     assert (error.status, error.log) == (Status.FAILED, ("last words",))
 
 
+def test_what_a_failed_phase_printed_is_not_shown_again_as_the_log() -> None:
+    code = FAILS.replace("last words", "no matching distribution") % (False, "build-failed")
+    for verbose in (False, True):
+        error, seen = follow(code, request("deploy", "x"), verbose=verbose)
+        assert seen.count("no matching distribution") == 1
+        assert error.log == ()
+
+
 @pytest.mark.parametrize(
     ("switched", "code", "status"),
     [
