@@ -92,8 +92,8 @@ class Call:
             elif kind == "result":
                 if not event.get("ok"):
                     error = ServerError(self.host, event)
-                error.log = self.screen.unseen(error.log)
-                raise error
+                    error.log = self.screen.unseen(error.log)
+                    raise error
                 return dict(event.get("data") or {})
             else:
                 self._show(event)
