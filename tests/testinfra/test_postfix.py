@@ -8,6 +8,7 @@ import uuid
 from typing import Any
 
 import pytest
+import testinfra
 
 Host = Any
 SEND = """
@@ -20,7 +21,7 @@ with smtplib.SMTP(server, 25, timeout=10) as smtp:
 
 
 @pytest.fixture(autouse=True)
-def server(host: Host) -> None:
+def a_server(host: Host) -> None:
     """Leave out the machines that stand for the rest of the world."""
     if "relay" in host.ansible.get_variables()["group_names"]:
         pytest.skip("stands for a mail provider")
@@ -35,6 +36,15 @@ def word() -> str:
 def send(host: Host, server: str, recipient: str, word: str) -> None:
     """Send a message by SMTP from the server itself."""
     host.check_output("python3 -c %s %s noreply@guestbook.example.com %s %s", SEND, server, recipient, word)
+
+
+@pytest.fixture
+def relay(request: pytest.FixtureRequest, host: Host) -> Any:
+    """Return the machine that stands for a mail provider, where the scenario has one."""
+    if "relay" not in host.ansible.get_variables()["groups"]:
+        pytest.skip("no mail provider in this scenario")
+    backend = host.backend
+    return testinfra.get_host("ansible://relay", ansible_inventory=backend.ansible_inventory)
 
 
 def wait_for(host: Host, mailbox: str, word: str) -> None:
@@ -80,3 +90,36 @@ def test_mail_to_an_unknown_user_is_refused_at_once(host: Host, word: str) -> No
     result = host.run("python3 -c %s localhost root@localhost nobody-of-that-name@localhost %s", SEND, word)
     assert result.rc != 0
     assert "550" in result.stderr
+
+
+def test_mail_to_the_world_goes_through_the_relay_with_a_login_over_tls(host: Host, relay: Any, word: str) -> None:
+    send(host, "localhost", "somebody@elsewhere.test", word)
+    wait_for(relay, "/var/mail/collector", word)
+    message = relay.check_output("grep -B 30 %s /var/mail/collector | tail -30", word)
+    assert "ESMTPSA" in message
+
+
+def test_the_relay_takes_nothing_without_a_login(host: Host, relay: Any, word: str) -> None:
+    address = relay.ansible.get_variables()["ansible_host"]
+    assert host.run("python3 -c %s %s a@example.com somebody@elsewhere.test %s", SEND, address, word).rc != 0
+
+
+def test_nobody_but_root_reads_the_login_at_the_relay(host: Host, relay: Any) -> None:
+    assert host.run("runuser -u guestbook -- cat /etc/postfix/sasl_passwd").rc != 0
+    assert host.file("/etc/postfix/sasl_passwd").mode == 0o600
+
+
+def test_a_relay_with_the_certificate_of_another_gets_no_mail(host: Host, relay: Any, word: str) -> None:
+    address = relay.ansible.get_variables()["ansible_host"]
+    host.check_output("cp /etc/hosts /tmp/hosts && echo %s >> /etc/hosts", f"{address} other.windlass.test")
+    relayhost = host.check_output("postconf -h relayhost")
+    try:
+        host.check_output("postconf -e 'relayhost=[other.windlass.test]:587' && postfix reload")
+        send(host, "localhost", "somebody@elsewhere.test", word)
+        deadline = time.monotonic() + 15
+        while "certificate" not in (queue := host.check_output("postqueue -p")) and time.monotonic() < deadline:
+            time.sleep(0.5)
+        assert "Server certificate not verified" in queue
+    finally:
+        host.check_output("postconf -e %s && postsuper -d ALL && postfix reload", f"relayhost={relayhost}")
+        host.check_output("cat /tmp/hosts > /etc/hosts")
