@@ -38,6 +38,13 @@ RUN_FLAGS = [
     "--pids-limit=0",
     "--restart=always",
 ]
+# On a busy machine systemd does not answer yet when the container is there.
+BOOTED = """
+    for _ in $(seq 200); do
+      case $(systemctl is-system-running --wait 2>/dev/null) in running | degraded) exit 0 ;; esac
+      sleep 0.3
+    done
+"""
 
 
 @dataclass
@@ -114,7 +121,7 @@ def start(lab: Lab, machine: str, kind: str, number: int) -> None:
     elif state != "running":
         podman("start", name)
         lab.changed = True
-    podman("exec", name, "sh", "-c", "systemctl is-system-running --wait >/dev/null || true")
+    podman("exec", name, "sh", "-c", BOOTED)
 
 
 def hand_over(lab: Lab, machine: dict[str, Any], key: str) -> None:
