@@ -42,7 +42,6 @@ AWKWARD = [
 
 @pytest.mark.parametrize("value", AWKWARD)
 def test_a_setting_comes_back_the_same_through_python_dotenv(filters: ModuleType, value: str) -> None:
-    dotenv = pytest.importorskip("dotenv")
     text = f"BEFORE='1'\nKEY={filters.dotenv(value, 'KEY')}\nAFTER='2'\n"
     read = dotenv.dotenv_values(stream=io.StringIO(text))
     assert read == {"BEFORE": "1", "KEY": value, "AFTER": "2"}
@@ -50,7 +49,6 @@ def test_a_setting_comes_back_the_same_through_python_dotenv(filters: ModuleType
 
 @pytest.mark.parametrize("value", AWKWARD)
 def test_a_setting_comes_back_the_same_in_the_release_program(filters: ModuleType, value: str) -> None:
-    envfile = pytest.importorskip("windlass.server.envfile")
     assert envfile.parse(f"KEY={filters.dotenv(value, 'KEY')}\n") == {"KEY": value}
 
 
