@@ -157,7 +157,7 @@ def test_only_ssh_and_the_web_answer_from_outside(host: Host, guestbook: Visitor
 def test_a_web_process_that_is_killed_is_back_within_5_seconds(guestbook: Visitor, host: Host, fab: Fab):
     before = guestbook.ask("/version").json["pid"]
     running = fab.json("status", "--app", "guestbook")["processes"]
-    web = [process["pid"] for process in running if "-web-" in process["name"] and process["state"] == "RUNNING"]
+    web = [process["pid"] for process in running if process["name"].startswith("web") and process["state"] == "RUNNING"]
     assert len(web) == 1
     with host.sudo():
         host.check_output("kill -9 %s", str(web[0]))

@@ -13,7 +13,7 @@ from windlass.server.log import ReleaseLog, now
 from windlass.server.protocol import Events, Request
 from windlass.server.rollout import Rollout
 from windlass.server.supervisor import Supervisor
-from windlass.server.tail import because
+from windlass.server.tail import Watch, because, reason
 
 
 def perform(context: Context, request: Request, stream: BinaryIO, out: Events) -> bool:
@@ -156,9 +156,12 @@ def _release_command(work: Job, release: str) -> None:
             folder / context.settings.directory,
             environment.of_process(context, release, "release"),
         )
+        logged = Watch(context, ["release"])
         outcome = runner.run(task, work.events.output)
         if outcome.status:
+            # Some commands tell the log alone why they failed.
             tail = list(outcome.tail)
+            tail = tail if reason(tail) else [*tail, *logged.lines()]
             raise Failure(
                 "release-failed",
                 f"the release command failed with status {outcome.status}{because(tail)}",

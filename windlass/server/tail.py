@@ -17,6 +17,7 @@ WAIT = 1.0
 NAMED = re.compile(r"[A-Za-z_][\w.]*(?::\s.*)?$")
 TRACEBACK = "Traceback (most recent call last):"
 ERROR = re.compile(r"[A-Za-z_][\w.]*(?:Error|Exception|Exit|NotFound|DoesNotExist)(?::\s.*)?$")
+LOGGED = re.compile(r"\b(?:error|fatal|critical)\b.*?:\s", re.IGNORECASE)
 
 
 @dataclass
@@ -101,7 +102,7 @@ def bare(line: str, app: str) -> str:
 
 
 def reason(lines: list[str]) -> str:
-    """Return the exception that ends the last traceback, or the last line that names an error, or nothing."""
+    """Return the exception that ends the last traceback, or a line that names an error, or nothing."""
     found = ""
     inside = False
     for line in lines:
@@ -113,6 +114,8 @@ def reason(lines: list[str]) -> str:
                 found = line
         elif not inside and not found and ERROR.match(line):
             found = line
+    if not found:
+        found = next((line for line in reversed(lines) if LOGGED.search(line)), "")
     return found[:300]
 
 
