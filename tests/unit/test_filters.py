@@ -8,8 +8,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import dotenv
 import pytest
 from ansible.errors import AnsibleFilterError
+
+from windlass.server import envfile
 
 ROOT = Path(__file__).resolve().parents[2]
 
