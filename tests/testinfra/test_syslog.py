@@ -7,6 +7,7 @@ import uuid
 from typing import Any
 
 import pytest
+import testinfra
 
 Host = Any
 
@@ -28,6 +29,13 @@ for number in range(int(sys.argv[3])):
 stream.close()
 """
 OTHERS = "/var/log/syslog /var/log/user.log"
+
+
+@pytest.fixture(autouse=True)
+def a_server(host: Host) -> None:
+    """Leave out the machine that collects the logs of the others."""
+    if "collector" in host.ansible.get_variables()["group_names"]:
+        pytest.skip("collects the logs of the others")
 
 
 @pytest.fixture
@@ -109,3 +117,27 @@ def test_logging_goes_on_after_a_rotation(host: Host, word: str) -> None:
 
 def test_logs_are_looked_at_every_hour(host: Host) -> None:
     assert "*-*-* *:00:00" in host.check_output("systemctl show -p TimersCalendar logrotate.timer")
+
+
+@pytest.fixture
+def collector(host: Host) -> Any:
+    """Return the machine that collects the logs, where the scenario has one."""
+    if "collector" not in host.ansible.get_variables()["groups"]:
+        pytest.skip("no other machine collects the logs in this scenario")
+    return testinfra.get_host("ansible://collector", ansible_inventory=host.backend.ansible_inventory)
+
+
+def test_a_second_copy_is_on_the_other_machine(host: Host, collector: Any, word: str) -> None:
+    by_handler(host, word)
+    host.check_output("logger -t system %s", word)
+    lines(collector, word, 2, "/var/log/collected")
+
+
+def test_what_the_other_machine_missed_follows_when_it_is_back(host: Host, collector: Any, word: str) -> None:
+    collector.check_output("systemctl stop rsyslog.service syslog.socket")
+    by_handler(host, word + "-first")
+    lines(host, word + "-first", 1)
+    by_handler(host, word, 100)
+    lines(host, word + " ", 100)
+    collector.check_output("systemctl start rsyslog.service")
+    lines(collector, word + " ", 100, "/var/log/collected", seconds=60)
