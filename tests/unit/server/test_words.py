@@ -159,7 +159,8 @@ def test_the_exception_is_found_in_the_log() -> None:
     head = "Traceback (most recent call last):|  File x"
     lines = f"{head}|KeyError: 'a'||During handling|{head}|app.Broken: two words|[ERROR] Worker failed to boot"
     assert tail.reason(lines.split("|")) == "app.Broken: two words"
-    assert tail.reason(["INFO start", "ERROR flask_migrate: Error: no such table"]) == "ERROR flask_migrate: Error: no such table"
+    logged = "ERROR flask_migrate: Error: no such table"
+    assert tail.reason(["INFO start", logged]) == logged
     assert tail.reason(["nothing", "of note"]) == ""
 
 
