@@ -84,7 +84,7 @@ def vault_password_unreadable(reason: str) -> WindlassError:
 
 def unreadable_inventory(where: str, reason: str) -> WindlassError:
     """Ansible could not read a file of the inventory."""
-    return WindlassError(f"{where}: {reason}")
+    return WindlassError(f"{where}: {reason.rstrip('.')}", "correct that file")
 
 
 def not_a_number(option: str, value: str) -> WindlassError:
@@ -149,7 +149,8 @@ def git_missing() -> WindlassError:
 
 def git_failed(action: str, repository: str, reason: str) -> WindlassError:
     """Git says no."""
-    return WindlassError(f"git cannot {action} {repository}: {reason}", status=Status.FAILED)
+    hint = f"git ls-remote {repository} has to work on this machine"
+    return WindlassError(f"git cannot {action} {repository}: {reason}", hint, Status.FAILED)
 
 
 def no_such_directory(app: str, directory: str, version: str) -> WindlassError:

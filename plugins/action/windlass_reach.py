@@ -132,7 +132,9 @@ class ActionModule(ActionBase):
         if "Permission denied" in failure or "Too many authentication failures" in failure:
             return
         reason = [line for line in failure.splitlines() if line.strip()][-1].strip()
-        raise RefusalError(f"{host}: cannot be reached over SSH: {reason}")
+        raise RefusalError(
+            f"{host}: cannot be reached over SSH: {reason}. Is it up, and are ansible_host and ansible_port right?"
+        )
 
     def _install(self, user: str) -> None:
         """Put on the server what every later task needs, and a mere check too: it asks in Python, and asks apt."""

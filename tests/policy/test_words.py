@@ -23,8 +23,6 @@ SAMPLES: dict[str, Any] = {
     "str": "word",
     "Path | None": None,
 }
-# The reason is somebody else's, and says what to do as well as we could.
-NO_HINT = {"unreadable_inventory", "git_failed"}
 FUNCTIONS = [
     function
     for name, function in inspect.getmembers(messages, inspect.isfunction)
@@ -50,7 +48,7 @@ def test_a_message_is_one_line_that_says_what_to_do(function: Any):
     assert "\n" not in error.message + error.hint
     assert not error.message.endswith(".")
     assert error.message
-    assert error.hint or function.__name__ in NO_HINT
+    assert error.hint
 
 
 def test_there_are_messages_and_verbs_to_look_at():

@@ -220,7 +220,7 @@ MISTAKES = {
     ),
     "same key twice": (
         ("admin_email: you", "admin_email: me@example.com\nadmin_email: you"),
-        "main.yml:10: YAML parsing failed: Found duplicate mapping key 'admin_email'.",
+        "main.yml:10: YAML parsing failed: Found duplicate mapping key 'admin_email'; correct that file",
     ),
 }
 
@@ -250,7 +250,7 @@ def test_text_that_is_rendered_gets_its_type(place: Place) -> None:
 
 def test_a_template_that_cannot_be_rendered_is_one_line(place: Place) -> None:
     place.change("    env:", '    version: "{{ nowhere }}"\n    env:')
-    assert place.refusal() == "group_vars/all/main.yml:6: 'nowhere' is undefined"
+    assert place.refusal() == "group_vars/all/main.yml:6: 'nowhere' is undefined; correct that file"
 
 
 def test_broken_yaml_of_hosts_is_told(place: Place) -> None:
