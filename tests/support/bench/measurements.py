@@ -1,0 +1,285 @@
+"""What is measured, each beside its floor in the same run."""
+
+from __future__ import annotations
+
+import os
+import re
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.support.bench.command import CACHE, BenchError, Done, fab, phases, playbook, run, slowest_tasks
+from tests.support.bench.lab import BARE, SERVER, Place, floor, install, packages, reached
+from tests.support.load import Load
+from tests.support.repository import ROOT, Repository
+from tests.support.visitor import Visitor
+
+# One package whose every version is a download of its own: a lock that no release had, each time.
+NEW_PACKAGE = "humanize"
+NEW_VERSIONS = ["4.0.0", "4.1.0", "4.2.0", "4.2.3", "4.3.0", "4.4.0", "4.5.0", "4.6.0", "4.7.0", "4.8.0", "4.9.0"]
+
+
+@dataclass
+class Visits:
+    """What visitors met while something was done once more, under constant load."""
+
+    seconds: float
+    sent: int
+    lost: int
+    worst_seconds: float
+    first_error: str
+
+
+@dataclass
+class Measurement:
+    """Times of one thing, in seconds, and of what ran beside it, in turns with it."""
+
+    name: str
+    round_trip_ms: int
+    beside: str
+    times: list[float] = field(default_factory=list)
+    beside_times: list[float] = field(default_factory=list)
+    load_average: list[float] = field(default_factory=list)
+    visits: Visits | None = None
+    phases: dict[str, float] = field(default_factory=dict)
+    slowest_tasks: dict[str, float] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def note_load(self) -> None:
+        """Write down how busy this machine is with other things."""
+        self.load_average.append(round(os.getloadavg()[0], 2))
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times as long as what ran beside it, by the medians."""
+        if not self.times or not self.beside_times:
+            return None
+        return statistics.median(self.times) / statistics.median(self.beside_times)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all of it, with what derives from it."""
+        found = {**asdict(self), "unit": "s"}
+        for key, times in (("median", self.times), ("beside_median", self.beside_times)):
+            found[key] = round(statistics.median(times), 3) if times else None
+        found["ratio"] = round(self.ratio, 2) if self.ratio else None
+        return found
+
+
+@dataclass
+class Disk:
+    """What one more release takes that installs nothing new, in bytes, hard links counted once."""
+
+    release: int
+    floor: int
+    release_alone: int
+
+
+class Bench:
+    """The state of a run: one server, and the repository that its app comes from."""
+
+    def __init__(self, repeats: int, say: Callable[[str], None]) -> None:
+        self.repeats = repeats
+        self.say = say
+        self.provisioned = False
+        self.floor_ready = False
+        self.count = 0
+        self.versions = iter(NEW_VERSIONS)
+
+    @property
+    def repository(self) -> Repository:
+        """The app's repository, which lies beside the inventories."""
+        return Repository(CACHE / "guestbook")
+
+    # the server
+
+    def ready(self) -> None:
+        """Have a server that is provisioned, with two releases on it and the floor's own two."""
+        if not self.provisioned:
+            self.say("a server is started and provisioned")
+            SERVER.up()
+            playbook(SERVER.near.inventory, ROOT / "site.yml")
+            self.provisioned = True
+        if not self.floor_ready:
+            self.say("the first releases are made")
+            Repository.of_guestbook(self.repository.path)
+            near = SERVER.near
+            fab(near.inventory, "deploy")
+            floor(near, "install", self.repository.path)
+            self.new_version()
+            fab(near.inventory, "deploy")
+            floor(near, "deploy", self.repository.path)
+            self.floor_ready = True
+
+    def new_version(self) -> None:
+        """Commit a version that needs the same packages."""
+        self.count += 1
+        self.repository.set_version(f"1.0.{self.count}")
+
+    def new_dependency(self) -> None:
+        """Commit a version that needs one package which the server has not seen."""
+        version = next(self.versions, "")
+        if not version:
+            raise BenchError(f"no version of {NEW_PACKAGE} is left that the server has not seen: fewer repeats, please")
+        uv = [f"{ROOT}/.venv/bin/uv", "add", "--quiet", "--no-sync", "--project", str(self.repository.path)]
+        run([*uv, f"{NEW_PACKAGE}=={version}"], limit=120)
+        self.new_version()
+
+    def under_load(self, action: Callable[[], Done]) -> Visits:
+        """Do something once more, with visitors on the site from a second before to a second after."""
+        near = SERVER.near
+        visitor = Visitor("guestbook.test", near.address, near.inventory / "ca.pem")
+        with Load(visitor) as load:
+            time.sleep(1)
+            done = action()
+            time.sleep(1)
+        if len(load.samples) < 50:
+            raise BenchError(f"there was no load to speak of: {len(load.samples)} requests")
+        lost = load.failures
+        first = f"{lost[0].kind}: {lost[0].error or lost[0].status}" if lost else ""
+        worst = round(load.worst_seconds(), 3)
+        return Visits(round(done.seconds, 3), len(load.samples), len(lost), worst, first)
+
+    @contextmanager
+    def measuring(self, name: str, round_trip_ms: int, beside: str) -> Iterator[tuple[Measurement, Place]]:
+        """Give an empty measurement and the way to the server."""
+        self.ready()
+        with reached(SERVER, round_trip_ms) as place:
+            yield Measurement(name, round_trip_ms, beside), place
+
+    def repeat(
+        self,
+        found: Measurement,
+        action: Callable[[], Done],
+        beside: Callable[[], Done],
+        prepare: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Time an action and what is beside it, in turns; what prepares them is not timed."""
+        for _ in range(self.repeats):
+            prepare()
+            found.note_load()
+            done = action()
+            found.times.append(round(done.seconds, 3))
+            found.phases = phases(done)
+            found.beside_times.append(round(beside().seconds, 3))
+            self.say(f"  {found.name}: {found.times[-1]:.2f} s, beside it {found.beside_times[-1]:.2f} s")
+
+    # the measurements
+
+    def first_provision(self, round_trip_ms: int) -> Measurement:
+        """A fresh server, and the bare transaction of the same packages on another one."""
+        found = Measurement("first-provision", round_trip_ms, "apt-get install of the same packages")
+        self.provisioned = self.floor_ready = False
+        SERVER.up()
+        found.note_load()
+        with reached(SERVER, round_trip_ms) as place:
+            done = playbook(place.inventory, ROOT / "site.yml", ANSIBLE_CALLBACKS_ENABLED="ansible.posix.profile_tasks")
+            if round_trip_ms:
+                SERVER.near.learn_key(place)
+            there = packages(place, "admin")
+        found.times.append(round(done.seconds, 3))
+        found.slowest_tasks = slowest_tasks(done)
+        self.provisioned = True
+        self.say(f"  first-provision: {done.seconds:.1f} s")
+        BARE.up()
+        try:
+            with reached(BARE, round_trip_ms) as place:
+                added = there - packages(place, "root")
+                found.beside_times.append(round(install(place, added).seconds, 3))
+            found.notes["packages"] = len(added)
+        finally:
+            BARE.down()
+        return found
+
+    def second_provision(self, round_trip_ms: int) -> Measurement:
+        """The same again, which changes nothing, and its plays without their roles."""
+        with self.measuring("second-provision", round_trip_ms, "the same plays without roles") as (found, place):
+            empty = CACHE / "nothing.yml"
+            empty.write_text(yaml.safe_dump(plays_without_roles()))
+
+            def provision(**variables: str) -> Done:
+                done = playbook(place.inventory, ROOT / "site.yml", **variables)
+                changed = re.findall(r"changed=(\d+)", done.output)
+                found.notes["changed"] = found.notes.get("changed", 0) + sum(map(int, changed))
+                return done
+
+            self.repeat(found, provision, lambda: playbook(place.inventory, empty))
+            found.phases = {}
+
+            def profiled() -> Done:
+                done = provision(ANSIBLE_CALLBACKS_ENABLED="ansible.posix.profile_tasks")
+                found.slowest_tasks = slowest_tasks(done)
+                return done
+
+            found.visits = self.under_load(profiled)
+            return found
+
+    def deploy(self, round_trip_ms: int) -> Measurement:
+        """A new version that needs the packages of the last one."""
+        return self._release("deploy", round_trip_ms, self.new_version, "deploy")
+
+    def deploy_dependency(self, round_trip_ms: int) -> Measurement:
+        """A new version that needs one package more, which is not on the server."""
+        return self._release("deploy-dependency", round_trip_ms, self.new_dependency, "install")
+
+    def _release(self, name: str, round_trip_ms: int, commit: Callable[[], None], mode: str) -> Measurement:
+        with self.measuring(name, round_trip_ms, "a shell script") as (found, place):
+
+            def deploy() -> Done:
+                return fab(place.inventory, "deploy")
+
+            self.repeat(found, deploy, lambda: floor(place, mode, self.repository.path), commit)
+            commit()
+            found.visits = self.under_load(deploy)
+            return found
+
+    def rollback(self, round_trip_ms: int) -> Measurement:
+        """Back to the release before, whose processes have ended."""
+        with self.measuring("rollback", round_trip_ms, "a shell script") as (found, place):
+
+            def release_again() -> None:
+                self.new_version()
+                fab(place.inventory, "deploy")
+
+            def rollback() -> Done:
+                return fab(place.inventory, "rollback")
+
+            self.repeat(found, rollback, lambda: floor(place, "rollback", self.repository.path), release_again)
+            release_again()
+            found.visits = self.under_load(rollback)
+            return found
+
+    def disk(self) -> Disk:
+        """One more release, of a version that needs the packages of the last one."""
+        self.ready()
+        near = SERVER.near
+        for _ in range(2):
+            self.new_version()
+            fab(near.inventory, "deploy")
+            floor(near, "deploy", self.repository.path)
+        alone, more = self._sizes("/srv/guestbook/releases")
+        _, floor_more = self._sizes("/srv/floor/releases")
+        return Disk(release=more, floor=floor_more, release_alone=alone)
+
+    def _sizes(self, folder: str) -> tuple[int, int]:
+        """Return the bytes of the last release but one, and those that the last one adds to it."""
+        script = f"cd {folder} && du --summarize --block-size=1 $(ls | tail -n 2)"
+        asked = run(SERVER.near.ssh("admin", f"sudo sh -c '{script}'"), limit=60)
+        before, last = [int(line.split()[0]) for _, line in asked.lines][-2:]
+        return before, last
+
+
+def plays_without_roles() -> list[dict[str, Any]]:
+    """Return the plays of site.yml with their hosts, connections and facts, and nothing else."""
+    kept = ("name", "hosts", "connection", "become", "gather_facts", "gather_subset")
+    plays: list[dict[str, Any]] = []
+    for imported in yaml.safe_load((ROOT / "site.yml").read_text()):
+        file = ROOT / imported["ansible.builtin.import_playbook"]
+        for play in yaml.safe_load(Path(file).read_text()):
+            plays.append({key: play[key] for key in kept if key in play})
+    return plays
