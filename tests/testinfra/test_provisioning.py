@@ -52,7 +52,7 @@ def test_each_role_can_be_run_alone_by_its_tag(inventory: Path, guestbook: Visit
 @pytest.fixture
 def copy(inventory: Path, tmp_path: Path) -> Path:
     """Return a copy of the inventory that a test may spoil."""
-    shutil.copytree(inventory, tmp_path / "inventory", ignore=shutil.ignore_patterns("repositories"))
+    shutil.copytree(inventory, tmp_path / "inventory", symlinks=True)
     return tmp_path / "inventory"
 
 
