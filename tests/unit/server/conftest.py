@@ -169,6 +169,12 @@ class Server:
         finally:
             connection.close()
 
+    def answers(self, text: str) -> bool:
+        try:
+            return self.get() == (200, text)
+        except OSError:
+            return False
+
     def releases(self) -> list[dict]:
         return self.ask("releases").data["releases"]
 
