@@ -15,6 +15,8 @@ LINES = 40
 READ_LIMIT = 256 * 1024
 WAIT = 1.0
 NAMED = re.compile(r"[A-Za-z_][\w.]*(?::\s.*)?$")
+# What gunicorn's master says after a worker told why it did not boot.
+CONSEQUENCE = "gunicorn.errors.HaltServer"
 TRACEBACK = "Traceback (most recent call last):"
 ERROR = re.compile(r"[A-Za-z_][\w.]*(?:Error|Exception|Exit|NotFound|DoesNotExist)(?::\s.*)?$")
 LOGGED = re.compile(r"\b(?:error|fatal|critical)\b.*?:\s", re.IGNORECASE)
@@ -110,7 +112,7 @@ def reason(lines: list[str]) -> str:
             inside = True
         elif inside and line and not line[0].isspace():
             inside = False
-            if NAMED.match(line):
+            if NAMED.match(line) and not (found and line.startswith(CONSEQUENCE)):
                 found = line
         elif not inside and not found and ERROR.match(line):
             found = line

@@ -159,6 +159,8 @@ def test_the_exception_is_found_in_the_log() -> None:
     head = "Traceback (most recent call last):|  File x"
     lines = f"{head}|KeyError: 'a'||During handling|{head}|app.Broken: two words|[ERROR] Worker failed to boot"
     assert tail.reason(lines.split("|")) == "app.Broken: two words"
+    lines += f"|{head}|gunicorn.errors.HaltServer: <HaltServer 'Worker failed to boot.' 3>"
+    assert tail.reason(lines.split("|")) == "app.Broken: two words"
     logged = "ERROR flask_migrate: Error: no such table"
     assert tail.reason(["INFO start", logged]) == logged
     assert tail.reason(["nothing", "of note"]) == ""
