@@ -104,22 +104,22 @@ def phases(done: Done) -> dict[str, float]:
 
     The server tells the phases. `laptop` is what comes before the first line: imports, inventory, the commit;
     `connect` what lies between it and the first phase: the archive, SSH, the start of the release program; `end`
-    what follows the last phase.
+    what follows the last phase. A verb that says nothing before the first phase has the two in one, as `before`.
     """
     found: dict[str, float] = {}
-    last = 0.0
+    said = last = 0.0
     for moment, line in done.lines:
-        match = _PHASE.match(line)
-        if not match:
-            if not found:
-                found["laptop"] = moment
-            continue
-        seconds = float(match[3] or 0)
-        if set(found) <= {"laptop"}:
-            found["connect"] = moment - found.get("laptop", 0) - seconds
-        found[match[1]] = seconds
-        last = moment
-    return {**{name: round(value, 3) for name, value in found.items()}, "end": round(done.seconds - last, 3)}
+        if match := _PHASE.match(line):
+            seconds = float(match[3] or 0)
+            if not last:
+                first = {"laptop": said, "connect": moment - said - seconds} if said else {"before": moment - seconds}
+                found |= first
+            found[match[1]] = seconds
+            last = moment
+        elif not last:
+            said = said or moment
+    found["end"] = done.seconds - last
+    return {name: round(value, 3) for name, value in found.items()}
 
 
 def slowest_tasks(done: Done, count: int = 12) -> dict[str, float]:
