@@ -31,8 +31,12 @@ def app_values(paths: Paths) -> dict[str, str]:
 
 
 def workers(settings: Settings) -> int:
-    """Return how many workers a web server starts: as scaled, else gunicorn's own advice, at most 9."""
-    return settings.scale.get("web") or min(9, 2 * (os.cpu_count() or 1) + 1)
+    """Return how many workers a web server starts: as scaled, else one more than the CPUs, at most 9.
+
+    Gunicorn advises twice as many, for a machine that serves nothing else. Here a second colour starts beside the
+    first at every release, next to the database and other apps, and all of its workers import the app at once.
+    """
+    return settings.scale.get("web") or min(9, (os.cpu_count() or 1) + 1)
 
 
 def of_process(context: Context, release: str, process: str) -> dict[str, str]:
