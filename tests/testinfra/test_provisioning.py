@@ -20,7 +20,9 @@ ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir()
 def provision(inventory: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run site.yml."""
     command = [str(ROOT / ".venv/bin/ansible-playbook"), "-i", str(inventory), "site.yml", *arguments]
-    settings = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "NO_COLOR": "1", **environment}
+    # As an owner's shell has it: nothing of what Molecule sets.
+    settings = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    settings |= {"NO_COLOR": "1", **environment}
     return subprocess.run(
         command, cwd=ROOT, env=settings, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
     )
