@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import stat
 import sys
 import zipfile
@@ -38,9 +39,11 @@ def pack(destination: str | Path) -> bool:
     if path.is_file() and path.read_bytes() == data:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    path.chmod(0o755)
+    # Replaced by rename: two provisioning runs at a time may both be here.
+    candidate = path.with_name(f"{path.name}.{os.getpid()}")
+    candidate.write_bytes(data)
+    candidate.chmod(0o755)
+    candidate.replace(path)
     return True
 
 
