@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass, field
@@ -109,10 +110,8 @@ def read_state(paths: Paths) -> State:
     if not paths.current.is_symlink():
         return State()
     release = paths.current.readlink().name
-    if paths.live_socket.is_symlink():
-        return State(release, paths.live_socket.readlink().name.removesuffix(".sock"))
-    try:
-        saved = json.loads((paths.state / "state.json").read_text())
-        return State(release, str(saved["colour"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return State(release, names.COLOURS[0])
+    found = [paths.live_socket.readlink().name.removesuffix(".sock")] if paths.live_socket.is_symlink() else []
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        found.append(json.loads((paths.state / "state.json").read_text())["colour"])
+    # The app's user can make that symlink say anything, and a colour ends in Supervisor's configuration.
+    return State(release, next((colour for colour in found if colour in names.COLOURS), names.COLOURS[0]))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from windlass import pack
-from windlass.server import checks, command, envfile, install, procfile, protocol, settings, tail
+from windlass.server import checks, command, envfile, install, log, procfile, protocol, settings, tail
 from windlass.server.errors import Failure
 from windlass.server.log import ReleaseLog
 from windlass.server.paths import Paths
@@ -222,3 +222,15 @@ def test_the_packed_program_has_the_same_bytes_each_time_and_runs(tmp_path: Path
     )
     assert found.returncode == 1
     assert json.loads(found.stdout)["error"]["code"] == "unknown-app"
+
+
+@pytest.mark.parametrize("target", ["x]\n[program:demo-worker]\nuser=root\n.sock", "../blue", ".sock"])
+def test_a_live_socket_that_names_no_colour_is_not_believed(tmp_path: Path, target: str) -> None:
+    paths = Paths(tmp_path, "demo")
+    for folder in (paths.home, paths.sockets, paths.state):
+        folder.mkdir(parents=True)
+    paths.current.symlink_to("releases/20260101T000000Z-abcdef0")
+    paths.live_socket.symlink_to(target)
+    assert log.read_state(paths).colour == "blue"
+    (paths.state / "state.json").write_text('{"release": "any", "colour": "green"}')
+    assert log.read_state(paths).colour == ("blue" if target == "../blue" else "green")
