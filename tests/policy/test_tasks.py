@@ -60,6 +60,19 @@ def test_what_makes_a_file_gives_it_its_mode():
     assert [str(task) for task in makers if "mode" not in arguments(task)] == []
 
 
+def test_a_copy_on_the_server_is_of_a_file_that_may_be_there():
+    """`copy` refuses a device; a rescue that copies one brings nothing back."""
+    sources = [str(arguments(task).get("src")) for task in TASKS if task.module == "ansible.builtin.copy"]
+    assert sources
+    assert [source for source in sources if "/dev/" in source] == []
+
+
+def test_apt_waits_for_whoever_holds_its_lock():
+    installing = [task for task in TASKS if task.module == "ansible.builtin.apt"]
+    assert installing
+    assert [str(task) for task in installing if arguments(task).get("lock_timeout") != 300] == []
+
+
 def arguments(task: Task) -> dict[str, object]:
     """Return the arguments of a task's module."""
     found = task.body[task.module]
