@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from windlass.server import environment, files, install, names, procfile, runner
+from windlass.server import environment, files, identity, install, names, procfile, runner
 from windlass.server.environment import Context
 from windlass.server.errors import Failure
 from windlass.server.log import ReleaseLog
@@ -47,7 +47,9 @@ class Builder:
                 "correct `directory` in the app's entry",
             )
         processes = procfile.processes_of(settings, self.release)
-        self._install(install.plan(self.context, self.release, processes))
+        with identity.reading_as(settings.builder):
+            chosen = install.plan(self.context, self.release, processes)
+        self._install(chosen)
         for name in settings.shared:
             self._share(name)
         if settings.build:

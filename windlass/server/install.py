@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,8 @@ def plan(context: Context, release: Path, processes: dict[str, str]) -> Plan:
     extra = settings.pip_packages
     text = (folder / source).read_text(errors="replace")
     wants_gunicorn = command.uses_gunicorn(processes["web"])
-    parts = [kind, settings.python, settings.index_url, str(wants_gunicorn), *sorted(extra)]
+    python = settings.python or str(context.paths.python.resolve())  # a new Debian brings a new one
+    parts = [kind, python, settings.index_url, str(wants_gunicorn), *sorted(extra)]
     for name in (source, LOCK, PROJECT, *_included(folder, source)):
         path = folder / name
         parts.append(path.read_text(errors="replace") if path.is_file() else "")
@@ -79,8 +81,8 @@ def _included(folder: Path, source: str) -> list[str]:
         for line in path.read_text(errors="replace").splitlines():
             words = line.replace("=", " ", 1).split() if line.startswith("--") else line.split()
             if len(words) > 1 and words[0] in ("-r", "-c", "--requirement", "--constraint"):
-                name = str((path.parent / words[1]).relative_to(folder)) if words[1] else ""
-                if name and name not in found:
+                name = os.path.relpath(path.parent / words[1], folder)
+                if name not in found:
                     found.append(name)
                     pending.append(name)
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from windlass.server import identity
 from windlass.server.errors import Failure
 from windlass.server.settings import Settings
 
@@ -27,12 +28,7 @@ def parse(text: str) -> dict[str, str]:
 
 def processes_of(settings: Settings, release: Path) -> dict[str, str]:
     """Return command by process for the release, `release` (the command) among them when there is one."""
-    found: dict[str, str] = {}
-    for folder in (release / settings.directory, release):
-        if (folder / "Procfile").is_file():
-            found = parse((folder / "Procfile").read_text(errors="replace"))
-            break
-    found |= settings.processes
+    found = parse(_text(settings, release)) | settings.processes
     if "web" not in found and settings.wsgi:
         found["web"] = f"gunicorn {settings.wsgi}"
     if "web" not in found:
@@ -42,6 +38,18 @@ def processes_of(settings: Settings, release: Path) -> dict[str, str]:
             "add `wsgi: module:callable` to the app's entry, or a Procfile to its repository",
         )
     return found
+
+
+def _text(settings: Settings, release: Path) -> str:
+    """Return the Procfile, nothing when there is none."""
+    try:
+        with identity.reading_as(settings.builder):
+            for folder in (release / settings.directory, release):
+                if (folder / "Procfile").is_file():
+                    return (folder / "Procfile").read_text(errors="replace")
+    except OSError as error:
+        raise Failure("procfile", f"the Procfile cannot be read: {error.strerror}", "commit it as a file") from error
+    return ""
 
 
 def runs(processes: dict[str, str], scale: dict[str, int]) -> dict[str, int]:

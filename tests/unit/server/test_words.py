@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from windlass import pack
 from windlass.server import checks, command, envfile, install, log, procfile, protocol, settings, tail
+from windlass.server.environment import Context
 from windlass.server.errors import Failure
 from windlass.server.log import ReleaseLog
 from windlass.server.paths import Paths
@@ -91,7 +95,8 @@ def test_a_procfile_is_read_as_heroku_reads_it() -> None:
 
 def test_processes_of_the_entry_win_over_the_procfile(tmp_path: Path) -> None:
     (tmp_path / "Procfile").write_text("web: gunicorn a:b\nworker: old\n")
-    entry = settings.read({"name": "x", "domains": ["x.org"], "processes": {"worker": "new"}, "wsgi": "c:d"})
+    entry = {"name": "x", "domains": ["x.org"], "processes": {"worker": "new"}, "wsgi": "c:d"}
+    entry = settings.read(entry | {"build_user": getpass.getuser()})
     assert procfile.processes_of(entry, tmp_path) == {"web": "gunicorn a:b", "worker": "new"}
 
 
@@ -188,8 +193,6 @@ def test_a_service_is_looked_for_where_its_url_points(url: str, service: str, ad
 
 
 def test_an_environment_is_shared_only_by_releases_that_declare_the_same(tmp_path: Path) -> None:
-    from windlass.server.environment import Context
-
     entry = settings.read({"name": "x", "domains": ["x.org"]})
     context = Context(Paths(tmp_path, "x"), entry)
     (tmp_path / "requirements.txt").write_text("-r more.txt\nflask\n")
@@ -202,8 +205,6 @@ def test_an_environment_is_shared_only_by_releases_that_declare_the_same(tmp_pat
 
 @pytest.mark.parametrize(("build", "installed"), [("", ["-r", "pyproject.toml"]), ("[build-system]\n", ["-e", "."])])
 def test_an_app_is_installed_itself_only_if_it_is_a_package(tmp_path: Path, build: str, installed: list[str]) -> None:
-    from windlass.server.environment import Context
-
     context = Context(Paths(tmp_path, "x"), settings.read({"name": "x", "domains": ["x.org"]}))
     (tmp_path / "pyproject.toml").write_text(f'[project]\nname = "x"\ndependencies = ["flask"]\n{build}')
     chosen = install.plan(context, tmp_path, {"web": "waitress-serve a:b"})
@@ -234,3 +235,37 @@ def test_a_live_socket_that_names_no_colour_is_not_believed(tmp_path: Path, targ
     assert log.read_state(paths).colour == "blue"
     (paths.state / "state.json").write_text('{"release": "any", "colour": "green"}')
     assert log.read_state(paths).colour == ("blue" if target == "../blue" else "green")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to step down from")
+def test_a_link_in_the_repository_shows_nothing_that_only_root_may_read() -> None:
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        folder.chmod(0o755)
+        (folder / "secret").touch(mode=0o600)
+        (folder / "secret").write_text("KEY='canary'\n")
+        (folder / "Procfile").symlink_to(folder / "secret")
+        chosen = settings.Settings(name="demo", domains=["a"], build_user="nobody")
+        with pytest.raises(Failure, match="the Procfile cannot be read: Permission denied"):
+            procfile.processes_of(chosen, folder)
+        assert os.geteuid() == 0
+
+
+def test_requirements_may_include_each_other_and_files_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app/requirements.txt").write_text("-r ../app/more.txt\n-c /etc/constraints.txt\n")
+    (tmp_path / "app/more.txt").write_text("-r ../app/requirements.txt\n")
+    found = [Path(name).name for name in install._included(tmp_path / "app", "requirements.txt")]
+    assert sorted(found) == ["constraints.txt", "more.txt", "requirements.txt"]
+
+
+def test_an_environment_is_not_shared_across_interpreters(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("gunicorn\n")
+    context = Context(Paths(tmp_path, "demo"), settings.Settings(name="demo", domains=["a"]))
+    context.paths.python.parent.mkdir(parents=True)
+    keys = set()
+    for version in ("python3.11", "python3.13"):
+        context.paths.python.unlink(missing_ok=True)
+        context.paths.python.symlink_to(version)
+        keys.add(install.plan(context, tmp_path, {"web": "gunicorn a:b"}).key)
+    assert len(keys) == 2
