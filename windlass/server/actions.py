@@ -13,7 +13,7 @@ from windlass.server.log import ReleaseLog, now
 from windlass.server.protocol import Events, Request
 from windlass.server.rollout import Rollout
 from windlass.server.supervisor import Supervisor
-from windlass.server.tail import Watch, because, reason
+from windlass.server.tail import LINES, Watch, because, reason
 
 
 def perform(context: Context, request: Request, stream: BinaryIO, out: Events) -> bool:
@@ -161,7 +161,7 @@ def _release_command(work: Job, release: str) -> None:
         if outcome.status:
             # Some commands tell the log alone why they failed.
             tail = list(outcome.tail)
-            tail = tail if reason(tail) else [*tail, *logged.lines()]
+            tail = tail if reason(tail) else [*tail, *logged.lines()[-LINES:]]
             raise Failure(
                 "release-failed",
                 f"the release command failed with status {outcome.status}{because(tail)}",

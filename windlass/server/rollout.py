@@ -10,7 +10,7 @@ from windlass.server.job import Job
 from windlass.server.log import State
 from windlass.server.programs import Program
 from windlass.server.supervisor import UP, Process
-from windlass.server.tail import Watch, because
+from windlass.server.tail import LINES, Watch, because
 
 STOP_MARGIN = 10
 KILL_AFTER = 2.0
@@ -57,8 +57,9 @@ class Rollout:
 
     def _explain(self, error: BaseException) -> None:
         if isinstance(error, Failure) and not error.log:
-            error.log = self.watch.lines()
-            error.message += because(error.log)
+            said = self.watch.lines()
+            error.log = said[-LINES:]
+            error.message += because(said)
 
     # names
 

@@ -43,7 +43,7 @@ class Watch:
         return [*own, paths.log]
 
     def lines(self) -> list[str]:
-        """Return the last lines since the moment; wait briefly for a log that lags."""
+        """Return what was printed since the moment; wait briefly for a log that lags."""
         end = time.monotonic() + WAIT
         found = self._read()
         while time.monotonic() < end:
@@ -52,7 +52,7 @@ class Watch:
             if newer and newer == found and reason(newer):
                 break
             found = newer
-        return (found or self._journal())[-LINES:]
+        return found or self._journal()
 
     def _read(self) -> list[str]:
         lines: list[str] = []

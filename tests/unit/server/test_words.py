@@ -171,6 +171,15 @@ def test_the_exception_is_found_in_the_log() -> None:
     assert tail.reason(["nothing", "of note"]) == ""
 
 
+def test_the_exception_is_found_above_a_long_end_of_the_log(tmp_path: Path) -> None:
+    paths = Paths(tmp_path, "demo")
+    paths.log.parent.mkdir(parents=True)
+    watch = tail.Watch(Context(paths, settings.read({"name": "demo", "domains": ["x.org"]})), [])
+    masters = [tail.TRACEBACK, *["  File x"] * 2 * tail.LINES, "gunicorn.errors.HaltServer: <HaltServer 3>"]
+    paths.log.write_text("\n".join([tail.TRACEBACK, "  File x", "KeyError: 'a'", *masters]) + "\n")
+    assert tail.because(watch.lines()) == ": KeyError: 'a'"
+
+
 @pytest.mark.parametrize(
     "line",
     ["2026-11-21T10:43:50.123+00:00 host demo-web[12]: KeyError: 'x'", "Nov 21 10:43:50 host demo-web: KeyError: 'x'"],
