@@ -76,7 +76,7 @@ class Call:
         except OSError as error:
             raise messages.link_closed(self.host, self.under_way) from error
         except KeyboardInterrupt as error:
-            raise messages.interrupted(self.under_way) from error
+            raise messages.interrupted(self.under_way, command=request["action"] == "run") from error
         finally:
             self.wire.close()
 

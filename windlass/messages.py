@@ -253,9 +253,10 @@ def unreadable_answer(host: str, line: str) -> WindlassError:
     )
 
 
-def interrupted(under_way: bool) -> WindlassError:
+def interrupted(under_way: bool, command: bool = False) -> WindlassError:
     """Ctrl-C."""
     hint = "the server goes on by itself; fab status tells" if under_way else "nothing was changed"
+    hint = "the command was ended on the server" if command else hint
     return WindlassError("interrupted", hint, Status.INTERRUPTED)
 
 

@@ -79,7 +79,7 @@ def check(context: Context) -> dict[str, object]:
 
 
 def run(context: Context, log: ReleaseLog, request: Request, events: Events) -> dict[str, object]:
-    """Run a command as the app would: its user, folder, settings and live release."""
+    """Run a command as the app would: its user, folder, settings and live release; end it with its client."""
     live = log.state.release
     if not live:
         raise Failure("not-deployed", "the app has no release yet", "run fab deploy first")
@@ -91,7 +91,9 @@ def run(context: Context, log: ReleaseLog, request: Request, events: Events) -> 
         environment.of_process(context, live, "run"),
     )
     events.phase_name = "run"
-    outcome = runner.run(task, events.output)
+    listener = select.poll()
+    listener.register(events.handle, 0)
+    outcome = runner.run(task, events.output, gone=lambda: bool(listener.poll(0)))
     return {"status": outcome.status if outcome.status >= 0 else 128 - outcome.status}
 
 

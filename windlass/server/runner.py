@@ -65,8 +65,13 @@ def ignore(_stream: str, _line: str) -> None:
     """Pass no line on."""
 
 
-def run(task: Task, emit: Emit = ignore) -> Outcome:
-    """Run to the end, or kill the command and all it started when we are interrupted."""
+def never() -> bool:
+    """Say that whoever asked is still there."""
+    return False
+
+
+def run(task: Task, emit: Emit = ignore, gone: Callable[[], bool] = never) -> Outcome:
+    """Run to the end, or kill the command and all it started when we are interrupted or the asker is gone."""
     process = subprocess.Popen(
         list(task.arguments),
         cwd=task.cwd,
@@ -80,7 +85,7 @@ def run(task: Task, emit: Emit = ignore) -> Outcome:
     )
     outcome = Outcome(0)
     try:
-        _pass_on(process, outcome, emit)
+        _pass_on(process, outcome, emit, gone)
         outcome.status = process.wait()
     except BaseException:
         _kill(process)
@@ -97,7 +102,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
             continue
 
 
-def _pass_on(process: subprocess.Popen[bytes], outcome: Outcome, emit: Emit) -> None:
+def _pass_on(process: subprocess.Popen[bytes], outcome: Outcome, emit: Emit, gone: Callable[[], bool]) -> None:
     """Emit lines until both streams end, or the process has and its children keep them open."""
     rest = {"stdout": b"", "stderr": b""}
 
@@ -111,6 +116,8 @@ def _pass_on(process: subprocess.Popen[bytes], outcome: Outcome, emit: Emit) -> 
             selector.register(pipe, selectors.EVENT_READ, name)  # type: ignore[arg-type]
         while selector.get_map():
             ready = selector.select(timeout=0.5)
+            if gone():
+                raise BrokenPipeError
             if not ready and process.poll() is not None:
                 break
             for key, _ in ready:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 from conftest import Server, app_files, archive_of
 
 
@@ -24,6 +27,16 @@ def test_a_command_runs_as_the_app_would_and_its_status_comes_back(live: Server)
     reply = live.ask("run", command='echo "$CANARY $WINDLASS_APP"; python -c "import gunicorn"; exit 3')
     assert reply.data == {"status": 3}
     assert reply.output() == "it's demo"
+
+
+def test_a_command_ends_with_its_client(live: Server) -> None:
+    process = live.popen({"action": "run", "command": "echo $$; exec sleep 60"})
+    assert process.stdin and process.stdout
+    pid = json.loads(process.stdout.readline())["line"]
+    assert (Path("/proc") / pid).exists()
+    process.stdout.close()
+    assert process.wait(timeout=10) == 1
+    assert not (Path("/proc") / pid).exists()
 
 
 def test_logs_show_one_process_when_asked(live: Server) -> None:
