@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -119,15 +120,23 @@ def check(_: Context, app: str = "", version: str = "", env: str = "") -> None:
 
 def _wrong_use_is_status_2() -> None:
     """Make `fab` end with 2 where its own parser refuses the arguments; it would end with 1."""
-    parse = Program.parse_tasks
+    for name in ("parse_tasks", "parse_cleanup"):
+        setattr(Program, name, _refusing(getattr(Program, name)))
 
-    def parse_tasks(self: Any) -> None:
+
+def _refusing(parse: Callable[..., None]) -> Callable[..., None]:
+    def refusing(self: Any) -> None:
         try:
             parse(self)
         except ParseError as error:
-            raise Exit(f"error: {' '.join(str(error).split())} fab --list and fab --help VERB say more", 2) from error
+            said = " ".join(str(error).split()).rstrip("!.")
+            if missing := re.fullmatch(r"Flag <Argument: (\w+).*> needed value and was not given one", said):
+                said = f"--{missing[1]} takes a value"
+            elif said.startswith("'run' did not receive"):
+                said = "no command given"
+            raise Exit(f"error: {said}; fab --list and fab --help VERB say more", 2) from error
 
-    Program.parse_tasks = parse_tasks
+    return refusing
 
 
 _wrong_use_is_status_2()

@@ -42,6 +42,7 @@ WRONG_USE = {
     "no command": ["run"],
     "empty command": ["run", ""],
     "no value": ["deploy", "--version"],
+    "help on an unknown verb": ["--help", "deplyo"],
     "unknown environment": ["deploy", "--env", "prodction"],
     "no inventory": ["status"],
     "letters for lines": ["logs", "--lines", "many"],
