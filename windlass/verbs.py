@@ -135,21 +135,43 @@ def _report(app: App, screen: Screen) -> None:
         screen.line(f"  {host.name}: {state}")
 
 
+def _ask_all(
+    screen: Screen, environment: Environment, app: str | None, action: str
+) -> tuple[list[Event], WindlassError | None]:
+    """Ask about each app on each of its servers; return the answers, and the first refusal."""
+    answers: list[Event] = []
+    refusal: WindlassError | None = None
+    for chosen in environment.selection(app):
+        for host in chosen.hosts:
+            try:
+                data = call(host, screen, request(action, chosen.name))
+            except ServerError as error:
+                refusal = refusal or error
+            else:
+                answers.append({**data, "app": chosen.name, "host": host.name, "domains": list(chosen.domains)})
+    if refusal and not answers:
+        raise refusal
+    return answers, refusal
+
+
 @verb
 def releases(app: str | None, env: str | None, as_json: bool) -> int:
     """List the releases on each server, newest first."""
     screen, environment = Screen(), inventory.load(env)
-    rows: list[Event] = []
-    for chosen in environment.selection(app):
-        for host in chosen.hosts:
-            found = call(host, screen, request("releases", chosen.name)).get("releases") or []
-            rows += [{"app": chosen.name, "host": host.name, **row} for row in found]
+    answers, refusal = _ask_all(screen, environment, app, "releases")
+    rows = [
+        {"app": answer["app"], "host": answer["host"], **row}
+        for answer in answers
+        for row in answer.get("releases") or []
+    ]
     if as_json:
         screen.json(rows)
     elif not rows:
         screen.result("no release yet; fab deploy makes the first")
     else:
         _print_releases(screen, environment, rows)
+    if refusal:
+        raise refusal
     return Status.DONE
 
 
@@ -167,16 +189,14 @@ def _print_releases(screen: Screen, environment: Environment, rows: list[Event])
 def status(app: str | None, env: str | None, as_json: bool) -> int:
     """Show what runs on each server, and a deploy that is under way."""
     screen, environment = Screen(), inventory.load(env)
-    states: list[Event] = []
-    for chosen in environment.selection(app):
-        for host in chosen.hosts:
-            data = call(host, screen, request("status", chosen.name))
-            states.append({**data, "app": chosen.name, "host": host.name, "domains": list(chosen.domains)})
+    states, refusal = _ask_all(screen, environment, app, "status")
     if as_json:
-        screen.json(states[0] if len(states) == 1 else states)
+        screen.json(states[0] if len(states) == 1 and not refusal else states)
     else:
         for state in states:
             _print_status(screen, state)
+    if refusal:
+        raise refusal
     return Status.DONE
 
 
@@ -217,8 +237,11 @@ def logs(app: str | None, process: str | None, follow: bool, lines: str, env: st
         raise messages.bad_process(process)
     screen, chosen = Screen(), inventory.load(env).app(app)
     several = len(chosen.hosts) > 1
+    seen = False
 
     def show(event: Event) -> None:
+        nonlocal seen
+        seen = True
         print(output.printable(str(event.get("line", ""))), flush=True)
 
     for host in chosen.hosts[:1] if follow else chosen.hosts:
@@ -230,6 +253,8 @@ def logs(app: str | None, process: str | None, follow: bool, lines: str, env: st
         except WindlassError as error:
             if error.status != Status.INTERRUPTED:
                 raise
+    if process and not seen and not follow:
+        screen.note(f"the log has no line of {process}; write it as in the Procfile, such as web or worker")
     return Status.DONE
 
 
@@ -264,7 +289,8 @@ def _check_host(screen: Screen, app: App, host: Host) -> bool:
     try:
         findings: list[dict[str, Any]] = call(host, screen, request("check", app.name)).get("checks") or []
     except ServerError as error:
-        findings = [{"name": error.code, "ok": False, "message": error.message, "hint": error.hint}]
+        message = error.message.removeprefix(f"{host.name}: ")
+        findings = [{"name": error.code, "ok": False, "message": message, "hint": error.hint}]
     except WindlassError as error:
         findings = [{"name": "connection", "ok": False, "message": error.message, "hint": error.hint}]
     for finding in findings:

@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +213,34 @@ def test_json_is_all_that_stands_on_stdout(
     assert [(row["app"], row["host"]) for row in rows][:2] == [("blog", "web1"), ("blog", "web2")]
     assert verbs.status("shop", None, True) == Status.DONE
     assert [state["release"] for state in json.loads(capsys.readouterr().out)] == ["r-web1", "r-web2", "r-web3"]
+
+
+@pytest.mark.parametrize("ask", [verbs.status, verbs.releases])
+def test_an_app_that_is_not_there_yet_hides_no_other(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], ask: Callable[..., int]
+) -> None:
+    def call(host: Host, _screen: Screen, message: dict[str, Any]) -> dict[str, Any]:
+        if message["app"] == "blog":
+            raise ServerError(host.name, {"error": {"code": "unknown-app", "message": "no app blog"}})
+        return {"release": "r1", "releases": [{"release": "r1", "status": "live"}]}
+
+    monkeypatch.setattr(verbs, "call", call)
+    monkeypatch.setattr(verbs.inventory, "load", lambda _: Environment(None, APPS, HOSTS))  # type: ignore[arg-type]
+    assert ask(None, None, False) == Status.USAGE
+    seen = capsys.readouterr()
+    assert seen.out.count("shop") == len(HOSTS)
+    assert seen.err == "error: web1: no app blog\n"
+    assert ask("blog", None, True) == Status.USAGE
+    assert capsys.readouterr().out == ""
+
+
+def test_a_process_that_the_log_has_nothing_of_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(verbs, "call", lambda *_, **__: {})
+    monkeypatch.setattr(verbs.inventory, "load", lambda _: Environment(None, APPS, HOSTS))  # type: ignore[arg-type]
+    assert verbs.logs("shop", "web-blue", False, "3", None) == Status.DONE
+    assert "the log has no line of web-blue" in capsys.readouterr().err
 
 
 class Real(Process):
