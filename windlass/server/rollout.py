@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 from windlass.server import command, files, names, probe, procfile, programs, sockets
@@ -48,7 +49,8 @@ class Rollout:
                 self.switch()
         except BaseException as error:
             self._explain(error)
-            self.abandon()
+            if self.job.log.state == self.old:
+                self.abandon()
             raise
         with events.phase("drain"):
             self.drain()
@@ -68,10 +70,16 @@ class Rollout:
         return Program(state.release, "web", state.colour, autostart=autostart, whole_group=not plain)
 
     def _takes_the_shells_place(self, state: State) -> bool:
-        folder = self.paths.releases / state.release
-        processes = procfile.processes_of(self.context.settings, folder)
         web = command.Web(str(self.paths.socket(state.colour)))
-        return command.web_command(processes["web"], web)[1]
+        try:
+            return command.web_command(self._web_line(state.release), web)[1]
+        except Failure:
+            if state == self.new:
+                raise
+            return False  # what runs may have been started with an entry that said more
+
+    def _web_line(self, release: str) -> str:
+        return procfile.processes_of(self.context.settings, self.paths.releases / release)["web"]
 
     def _web(self, colour: str) -> str:
         return f"{self.context.settings.name}-web-{colour}"
@@ -123,9 +131,14 @@ class Rollout:
         self._point_to(self.new)
         try:
             self._verify_front()
+        except BaseException:
+            self._point_to(self.old)
+            raise
+        try:
             self._commit(self.new, self.old)
         except BaseException:
             self._point_to(self.old)
+            self._take_back()
             raise
 
     def _point_to(self, state: State) -> None:
@@ -159,6 +172,19 @@ class Rollout:
         if idle.release:
             programs.write(self.context, self._program(idle, autostart=False))
 
+    def _take_back(self) -> None:
+        """Make the files say again what they said before a `_commit` that was cut off."""
+        self.job.log.state = self.old
+        with contextlib.suppress(OSError, Failure):
+            if self.old.release:
+                self._commit(self.old, State())
+                programs.write(self.context, self._program(self.old, autostart=True))
+            else:
+                self.job.log.set_state(self.old)
+                self.gone = self._worker_groups()
+            for group in self.gone:
+                programs.file_of(self.context, group).unlink(missing_ok=True)
+
     def _write_workers(self, release: str) -> set[str]:
         """Write the files of all processes beside `web`; return the groups that the release lacks."""
         before = self._worker_groups()
@@ -189,10 +215,12 @@ class Rollout:
         """Wait until nobody waits for the old colour."""
         if not self.old.release:
             return
-        old = procfile.processes_of(self.context.settings, self.paths.releases / self.old.release)
         limit = self.context.settings.request_timeout
         path = self.paths.socket(self.old.colour)
-        if not sockets.drain(path, limit, connections_too=not command.is_graceful(old["web"])):
+        graceful = False
+        with contextlib.suppress(Failure):
+            graceful = command.is_graceful(self._web_line(self.old.release))
+        if not sockets.drain(path, limit, connections_too=not graceful):
             self.job.events.note(f"requests still waited for the old release after {limit} s; it is stopped now")
 
     def retire(self) -> None:
@@ -252,7 +280,7 @@ class Rollout:
         settled: float | None = None
         while groups:
             found = [item for item in self.supervisor.processes() if item.group in groups]
-            if not all(self._is_new(item) for item in found):
+            if {item.group for item in found} != groups or not all(self._is_new(item) for item in found):
                 settled = None
             elif settled is None:
                 settled = time.monotonic() + settle

@@ -123,6 +123,17 @@ def test_an_app_below_the_root_without_a_procfile_needs_only_its_folder_and_wsgi
     assert list(folder.glob("site/__pycache__/demo.*.pyc"))
 
 
+def test_an_app_may_move_its_commands_from_the_entry_to_a_procfile(server: Server) -> None:
+    server.configure(wsgi="demo:app")
+    contents = app_files("one")
+    del contents["Procfile"]
+    assert server.deploy(contents).ok
+    server.configure(wsgi=None)
+    reply = server.deploy(app_files("two"))
+    assert reply.ok, reply.error
+    assert server.get() == (200, "two")
+
+
 def test_an_app_with_a_lock_gets_what_the_lock_says(server: Server) -> None:
     project = '[project]\nname = "demo"\nversion = "1"\nrequires-python = ">=3.11"\n'
     project += (

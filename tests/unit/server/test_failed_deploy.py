@@ -175,6 +175,17 @@ def test_an_interrupted_deploy_is_undone(live: Server) -> None:
     assert json.loads(out.splitlines()[-1])["error"]["code"] == "interrupted"
 
 
+def test_a_switch_that_cannot_be_written_down_is_taken_back(live: Server) -> None:
+    state = (live.paths.state / "state.json").read_text()
+    in_the_way = live.paths.supervisor_conf / ".windlass-demo-worker.conf.new"
+    in_the_way.mkdir()
+    try:
+        failed(live.deploy(app_files("two")), "internal")
+    finally:
+        in_the_way.rmdir()
+    assert (live.paths.state / "state.json").read_text() == state
+
+
 class _Front(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(502)
