@@ -9,7 +9,7 @@ from windlass.server import build, checks, command, detach, environment, files, 
 from windlass.server.environment import Context
 from windlass.server.errors import Failure
 from windlass.server.job import Job
-from windlass.server.log import ReleaseLog, now
+from windlass.server.log import ReleaseLog, now, read_state
 from windlass.server.protocol import Events, Request
 from windlass.server.rollout import Rollout
 from windlass.server.supervisor import Supervisor
@@ -44,7 +44,14 @@ def perform(context: Context, request: Request, stream: BinaryIO, out: Events) -
         out.note("the app has no release yet: nothing to restart")
         out.result({"release": None, "previous": None, "colour": None, "seconds": work.seconds})
         return True
-    return detach.run(lambda events: _go(work, target, events), paths.state / "events.jsonl", out, held.close)
+    before = log.state
+    return detach.run(
+        lambda events: _go(work, target, events),
+        paths.state / "events.jsonl",
+        out,
+        held.close,
+        lambda: read_state(paths) != before,
+    )
 
 
 def _archive(work: Job) -> Path:

@@ -136,8 +136,11 @@ class Builder:
         self._run(["sh", "-c", script, "sh", *arguments], f"linking the shared folder {name}", "")
 
     def _fill(self, target: Path, source: Path) -> None:
-        """Make the shared folder as the app's user, who owns it."""
-        script = 'mkdir -p -- "$1" && if [ -d "$2" ]; then cp -R --no-preserve=all -- "$2/." "$1/"; fi'
+        """Make the shared folder as the app's user, who owns it; a copy that was cut off is no folder yet."""
+        script = (
+            'new=$(dirname -- "$1")/.$(basename -- "$1").new && rm -rf -- "$new" && mkdir -p -- "$new" && '
+            'if [ -d "$2" ]; then cp -R --no-preserve=all -- "$2/." "$new/"; fi && mv -T -- "$new" "$1"'
+        )
         user = runner.user(self.context.settings.app_user)
         command = ["sh", "-c", script, "sh", str(target), str(source)]
         outcome = runner.run(runner.Task(command, user, self.context.paths.shared, BASE), self.events.output)

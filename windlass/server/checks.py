@@ -132,7 +132,10 @@ def _service(context: Context, service: str) -> str:
     url = environment.app_values(context.paths).get(key or "", "")
     if not url:
         return f"{key} is not set: not looked at"
-    family, address = address_of(url, service)
+    try:
+        family, address = address_of(url, service)
+    except ValueError:  # of a password with a slash in it, say, which the app may understand: nothing of it is shown
+        return f"{key} is not written as a URL: not looked at"
     return _connect(family, address, service, f"is {service} up on the server? see `systemctl status {service}*`")
 
 

@@ -6,10 +6,14 @@ import contextlib
 import fcntl
 import json
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from windlass.server.errors import Failure
+
+ATTEMPTS = 10
+POLL = 0.01
 
 
 @dataclass
@@ -23,8 +27,9 @@ class Lock:
         """Change what others are told about the holder."""
         self.note |= values
         text = json.dumps(self.note).encode()
-        os.pwrite(self.handle, text, 0)
-        os.ftruncate(self.handle, len(text))
+        with contextlib.suppress(OSError):  # on a full disk the lock holds, and the check says what is wrong
+            os.pwrite(self.handle, text, 0)
+            os.ftruncate(self.handle, len(text))
 
     def close(self) -> None:
         """Let go in this process; a forked one may hold it still."""
@@ -39,9 +44,7 @@ class Lock:
 def take(path: Path, note: dict[str, object]) -> Lock:
     """Take the lock, or raise `Failure` with who has it, since when and for which version."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not _locked(handle):
         os.close(handle)
         held = _note(path)
         raise Failure(
@@ -51,10 +54,20 @@ def take(path: Path, note: dict[str, object]) -> Lock:
             f"phase {held.get('phase', 'check')}",
             "wait until it is done and try again",
             lock=held,
-        ) from None
+        )
     lock = Lock(handle, {})
     lock.tell(**note)
     return lock
+
+
+def _locked(handle: int) -> bool:
+    """Lock the file; `holder` has it for a moment whenever somebody asks for the status."""
+    for _ in range(ATTEMPTS):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(POLL)
+    return False
 
 
 def holder(path: Path) -> dict[str, object] | None:

@@ -17,19 +17,22 @@ def main(prefix: Path = Path("/")) -> int:
         return 2
     try:
         return 0 if _serve(prefix) else 1
-    except BrokenPipeError:
+    except ConnectionError:
         return 1
 
 
 def _serve(prefix: Path) -> bool:
     from windlass.server import protocol
-    from windlass.server.errors import Failure
+    from windlass.server.errors import Failure, unexpected
 
     out = protocol.Events(sys.stdout.fileno(), strict=True)
     try:
         request = protocol.parse(sys.stdin.buffer.readline(protocol.REQUEST_LIMIT))
         return _answer(prefix, request, out)
-    except Failure as failure:
+    except ConnectionError:
+        raise
+    except Exception as error:
+        failure = error if isinstance(error, Failure) else unexpected(error)
         failure.phase = failure.phase or out.phase_name
         out.send(failure.as_result())
         return False

@@ -18,13 +18,25 @@ def receive(stream: BinaryIO, request: Request, path: Path) -> None:
     digest = hashlib.sha256()
     left = request.size
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as file:
+    with os.fdopen(handle, "wb", buffering=0) as file:
         while left:
             data = stream.read(min(left, CHUNK))
             if not data:
                 raise Failure("upload-failed", "the connection ended during the upload", "deploy again")
             digest.update(data)
-            file.write(data)
             left -= len(data)
+            _write(file.fileno(), data)
     if digest.hexdigest() != request.sha256:
         raise Failure("upload-failed", "the archive arrived damaged", "deploy again")
+
+
+def _write(handle: int, data: bytes) -> None:
+    try:
+        while data:
+            data = data[os.write(handle, data) :]
+    except OSError as error:
+        raise Failure(
+            "upload-failed",
+            f"the archive cannot be stored on the server: {error.strerror}",
+            "remove what is not needed on the server's disk and deploy again",
+        ) from error

@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import getpass
+import io
 import json
 import os
+import resource
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from windlass import pack
-from windlass.server import checks, command, envfile, install, log, procfile, protocol, settings, tail
+from windlass.server import (
+    build,
+    checks,
+    command,
+    detach,
+    envfile,
+    install,
+    lock,
+    log,
+    procfile,
+    protocol,
+    settings,
+    tail,
+    upload,
+)
 from windlass.server.environment import Context
 from windlass.server.errors import Failure
 from windlass.server.log import ReleaseLog
@@ -278,3 +300,98 @@ def test_an_environment_is_not_shared_across_interpreters(tmp_path: Path) -> Non
         context.paths.python.symlink_to(version)
         keys.add(install.plan(context, tmp_path, {"web": "gunicorn a:b"}).key)
     assert len(keys) == 2
+
+
+def test_a_look_at_the_lock_does_not_refuse_a_deploy(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    path.touch()
+    with path.open() as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        threading.Timer(0.03, lambda: fcntl.flock(looking, fcntl.LOCK_UN)).start()
+        lock.take(path, {"by": "alice"}).release()
+
+
+def test_the_lock_is_taken_on_a_full_disk_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    lock.take(tmp_path / "lock", {"by": "alice"}).release()
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """Let no file grow beyond 4 kB, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_an_upload_that_finds_no_room_is_told_so(tmp_path: Path, small_files: None) -> None:
+    request = protocol.Request("deploy", "demo", size=9000)
+    with pytest.raises(Failure, match="cannot be stored on the server: File too large"):
+        upload.receive(io.BytesIO(b"x" * 9000), request, tmp_path / "archive")
+
+
+def test_a_shared_folder_that_was_copied_in_part_is_copied_anew(tmp_path: Path, small_files: None) -> None:
+    me = getpass.getuser()
+    context = Context(Paths(tmp_path, "demo"), settings.Settings(name="demo", domains=["a"], user=me, build_user=me))
+    context.paths.shared.mkdir(parents=True)
+    source, target = tmp_path / "source", context.paths.shared / "data/uploads"
+    source.mkdir()
+    with resource_limit_off():
+        (source / "large").write_bytes(b"x" * 9000)
+    builder = build.Builder(context, tmp_path, log.ReleaseLog(context.paths), protocol.Events(os.open(os.devnull, 1)))
+    with pytest.raises(Failure):
+        builder._fill(target, source)
+    assert not target.exists()
+    with resource_limit_off():
+        builder._fill(target, source)
+    assert [path.name for path in target.iterdir()] == ["large"]
+    assert [path.name for path in target.parent.iterdir()] == ["uploads"]
+
+
+@contextlib.contextmanager
+def resource_limit_off() -> Iterator[None]:
+    limit, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, most))
+
+
+def test_nothing_of_a_password_that_breaks_a_url_is_shown(tmp_path: Path) -> None:
+    context = Context(Paths(tmp_path, "demo"), settings.Settings(name="demo", domains=["a"]))
+    context.paths.env.parent.mkdir(parents=True)
+    context.paths.env.write_text(envfile.render({"DATABASE_URL": "postgresql://u:can/ary@db/demo"}))
+    assert checks._service(context, "postgresql") == "DATABASE_URL is not written as a URL: not looked at"
+
+
+def test_an_error_that_nobody_foresaw_is_told_as_a_result_too(tmp_path: Path) -> None:
+    paths = Paths(tmp_path, "demo")
+    paths.settings.parent.mkdir(parents=True)
+    paths.settings.write_text('{"name": "demo", "domains": ["a"]}')
+    code = f"import sys; from pathlib import Path; from windlass.server.main import main; main(Path({str(tmp_path)!r}))"
+    request = '{"protocol": 1, "action": "releases", "app": "demo"}\n'
+    done = subprocess.run([sys.executable, "-c", code], input=request, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["error"]["code"] == "internal"
+
+
+@pytest.mark.parametrize("switched", [True, False])
+def test_a_program_killed_at_work_says_whether_visitors_have_another_release(tmp_path: Path, switched: bool) -> None:
+    def work(_: protocol.Events) -> dict[str, object]:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return {}
+
+    with (tmp_path / "out").open("wb") as out:
+        ok = detach.run(work, tmp_path / "events", protocol.Events(out.fileno()), lambda: None, lambda: switched)
+    assert not ok
+    assert json.loads((tmp_path / "out").read_text())["switched"] is switched
+
+
+def test_a_slow_reader_of_the_last_work_is_not_told_of_the_next(tmp_path: Path) -> None:
+    events = tmp_path / "events"
+    events.write_text("last\n")
+    with events.open() as slow, (tmp_path / "out").open("wb") as out:
+        assert detach.run(lambda _: {}, events, protocol.Events(out.fileno()), lambda: None, lambda: False)
+        assert slow.read() == "last\n"
