@@ -81,8 +81,12 @@ def load(name: str | None = None) -> Environment:
 
 def check(sources: list[str], loader: Any) -> list[str]:
     """Return the mistakes of an inventory. `loader` is ansible-playbook's, with the vault's secrets."""
+    paths = [Path(source) for source in sources]
     try:
-        return _Reader([Path(source) for source in sources], loader).problems()
+        for path in paths:
+            if not path.exists() and "," not in path.name:
+                raise messages.no_inventory(path)
+        return _Reader(paths, loader).problems()
     except WindlassError as error:
         return [str(error)]
 

@@ -28,8 +28,9 @@ def unknown_environment(name: str, known: list[str], folder: Path) -> WindlassEr
 
 
 def no_inventory(path: Path) -> WindlassError:
-    """The inventory of ansible.cfg does not exist yet."""
-    return WindlassError(f"{path}: no such inventory", "make the demo's with script/demo, or name yours with --env")
+    """There is no such file or folder."""
+    hint = "make the demo's with script/demo, or name yours: fab --env, ansible-playbook -i"
+    return WindlassError(f"{path}: no such inventory", hint)
 
 
 def no_hosts_file(path: Path) -> WindlassError:

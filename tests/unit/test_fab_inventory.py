@@ -359,6 +359,24 @@ def test_ansible_playbook_refuses_with_the_same_line(place: Place) -> None:
     assert "main.yml:3: apps[0].domainz: unknown; did you mean domains?" in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(("folder", "said"), [("absent", "no such inventory"), (".", "no hosts in this inventory")])
+def test_ansible_playbook_does_not_end_well_without_a_host(tmp_path: Path, folder: str, said: str) -> None:
+    done = subprocess.run(
+        [
+            str(Path(sys.executable).with_name("ansible-playbook")),
+            "-i",
+            str(tmp_path / folder),
+            str(ROOT / "playbooks" / "check.yml"),
+        ],
+        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "COLUMNS": "400"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert said in done.stdout
+
+
 def test_every_key_of_the_reference_says_what_it_means() -> None:
     path = ROOT / "roles" / "app" / "meta" / "argument_specs.yml"
     options = yaml.safe_load(path.read_text())["argument_specs"]["main"]["options"]
