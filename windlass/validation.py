@@ -33,6 +33,7 @@ _APP_NAME = re.compile(r"[a-z][a-z0-9_-]{0,19}")
 _PROCESS_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_PUBLIC_KEY = re.compile(r"(?:^|\s)(?:sk-)?(?:ssh|ecdsa)-[\w.@-]+\s+AAAA[A-Za-z0-9+/]*=*(?:\s|$)")
 _EMAIL = re.compile(r"[^@\s'\"<>,;:\\]+@[^@\s'\"<>,;:\\]+")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _PYTHON = re.compile(r"3\.\d{1,2}(\.\d{1,2})?")
@@ -85,7 +86,26 @@ def check(variables: Variables, options: Options, handed: Iterable[str] = ()) ->
             value = variables.rendered.get(name, variables.raw[name])
             shaped += _Walk(variables.where).value((name,), value, spec)
     # The meaning of a key can be checked only when its shape is right.
-    return problems + (shaped or _apps(variables))
+    return problems + (shaped or [*_keys(variables), *_apps(variables)])
+
+
+def _keys(variables: Variables) -> Iterator[Problem]:
+    """Refuse what lets nobody in: a placeholder, a private key, the name of a file."""
+    walk = _Walk(variables.where)
+    for name in ("base_admin_keys", "base_deploy_keys"):
+        keys = variables.raw.get(name)
+        for index, key in enumerate(keys if isinstance(keys, list) else []):
+            if is_template(key):
+                continue
+            said = ""
+            if "PRIVATE KEY" in key:
+                said = "is a private key, which belongs to its owner alone"
+            elif "ExampleExample" in key:
+                said = "is the example's key"
+            elif not _PUBLIC_KEY.search(key):
+                said = "is no public SSH key"
+            if said:
+                yield walk.problem((name, index), f"{said}; write the line of ~/.ssh/id_ed25519.pub")
 
 
 def _names(variables: Variables, options: Options) -> Iterator[Problem]:

@@ -232,6 +232,27 @@ def test_a_mistake_is_one_line_with_file_line_and_key(place: Place, name: str) -
     assert place.refusal().splitlines()[0] == f"group_vars/all/{line}"
 
 
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExampleExampleExam you@laptop", "is the example's key"),
+        ("ssh-ed25519 AAAA… you@laptop", "is no public SSH key"),
+        ("~/.ssh/id_ed25519.pub", "is no public SSH key"),
+        ("-----BEGIN OPENSSH PRIVATE KEY-----", "is a private key"),
+    ],
+)
+def test_a_key_that_lets_nobody_in_is_refused(place: Place, key: str, said: str) -> None:
+    place.write("group_vars/all/main.yml", f"{MAIN}base_admin_keys:\n  - {key!r}\n")
+    assert place.refusal().startswith(f"group_vars/all/main.yml:11: base_admin_keys[0]: {said}")
+
+
+def test_public_keys_of_every_kind_are_taken(place: Place) -> None:
+    kinds = ("ssh-ed25519", "ecdsa-sha2-nistp256", "sk-ssh-ed25519@openssh.com", 'from="192.0.2.1" ssh-rsa')
+    keys = "".join(f"  - {kind} AAAAB3Nza+/C1== you@laptop\n" for kind in kinds)
+    place.write("group_vars/all/main.yml", f"{MAIN}base_admin_keys:\n{keys}")
+    inventory.load(str(place.path))
+
+
 def test_every_mistake_is_told_at_once(place: Place) -> None:
     place.write("group_vars/all/main.yml", MAIN.replace("domains:", "domainz:").replace("admin_email", "mail"))
     assert len(place.refusal().splitlines()) == 4
