@@ -60,6 +60,14 @@ def test_what_makes_a_file_gives_it_its_mode():
     assert [str(task) for task in makers if "mode" not in arguments(task)] == []
 
 
+def test_a_password_in_the_index_address_is_not_for_everybody():
+    writing = [
+        task for task in ROLE_TASKS if task.module == "ansible.builtin.copy" and "app_index_url" in str(task.body)
+    ]
+    assert writing
+    assert [str(task) for task in writing if arguments(task)["mode"] != "0640" or "diff" not in task.body] == []
+
+
 def test_a_copy_on_the_server_is_of_a_file_that_may_be_there():
     """`copy` refuses a device; a rescue that copies one brings nothing back."""
     sources = [str(arguments(task).get("src")) for task in TASKS if task.module == "ansible.builtin.copy"]
