@@ -70,8 +70,8 @@ class ReleaseLog:
     def compact(self) -> None:
         """Write the log anew, one line per release, when it has grown long."""
         if len(self.file.read_text(errors="replace").splitlines()) > KEPT_LINES:
-            newest = sorted(self.entries)[-KEPT_LINES // 4 :]
-            lines = (json.dumps(self.entries[release]) + "\n" for release in newest)
+            kept = {*sorted(self.entries)[-KEPT_LINES // 4 :], *self.on_disk()}
+            lines = (json.dumps(self.entries[release]) + "\n" for release in sorted(kept & set(self.entries)))
             files.replace(self.file, "".join(lines), 0o640)
 
     def set_state(self, state: State) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from windlass.server import identity
+from windlass.server import identity, names
 from windlass.server.errors import Failure
 from windlass.server.settings import Settings
 
+TAKEN = [f"web-{colour}" for colour in names.COLOURS]
 LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,31})\s*:\s*(\S.*)")
 
 
@@ -36,6 +37,10 @@ def processes_of(settings: Settings, release: Path) -> dict[str, str]:
             "no-web-process",
             "nothing says how to start the app: no Procfile with a `web:` line, no `wsgi`, no `processes`",
             "add `wsgi: module:callable` to the app's entry, or a Procfile to its repository",
+        )
+    if taken := [name for name in found if name in TAKEN]:
+        raise Failure(
+            "procfile", f"a process may not be named {taken[0]}: it is what runs `web`", "give it another name"
         )
     return found
 

@@ -395,3 +395,26 @@ def test_a_slow_reader_of_the_last_work_is_not_told_of_the_next(tmp_path: Path) 
     with events.open() as slow, (tmp_path / "out").open("wb") as out:
         assert detach.run(lambda _: {}, events, protocol.Events(out.fileno()), lambda: None, lambda: False)
         assert slow.read() == "last\n"
+
+
+def test_a_process_with_the_name_of_a_colour_is_refused(tmp_path: Path) -> None:
+    me = getpass.getuser()
+    (tmp_path / "Procfile").write_text("web: gunicorn a:b\nweb-blue: python x.py\n")
+    with pytest.raises(Failure, match="may not be named web-blue"):
+        procfile.processes_of(settings.Settings(name="demo", domains=["a"], build_user=me), tmp_path)
+
+
+def test_a_shortened_log_keeps_the_releases_that_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "KEPT_LINES", 8)
+    paths = Paths(tmp_path, "demo")
+    paths.state.mkdir(parents=True)
+    there = "20260101T000000Z-abcdef0"
+    (paths.releases / there).mkdir(parents=True)
+    kept = ReleaseLog(paths)
+    kept.add(there, status="good")
+    for day in range(2, 12):
+        kept.add(f"202601{day:02}T000000Z-abcdef0", status="failed")
+    kept.compact()
+    kept.read()
+    assert sorted(kept.entries) == [there, "20260110T000000Z-abcdef0", "20260111T000000Z-abcdef0"]
+    assert kept.good() == [there]
