@@ -11,7 +11,7 @@ from windlass.server.job import Job
 from windlass.server.log import State
 from windlass.server.programs import Program
 from windlass.server.supervisor import UP, Process
-from windlass.server.tail import LINES, Watch, because
+from windlass.server.tail import Watch, because, ending
 
 STOP_MARGIN = 10
 KILL_AFTER = 2.0
@@ -60,7 +60,7 @@ class Rollout:
     def _explain(self, error: BaseException) -> None:
         if isinstance(error, Failure) and not error.log:
             said = self.watch.lines()
-            error.log = said[-LINES:]
+            error.log = ending(said)
             error.message += because(said)
 
     # names

@@ -125,3 +125,11 @@ def because(lines: list[str]) -> str:
     """Return the reason as the end of a sentence."""
     found = reason(lines)
     return f": {found}" if found else ""
+
+
+def ending(lines: list[str]) -> list[str]:
+    """Return the last lines, or those that end with the reason where it is further up."""
+    found = reason(lines)
+    places = [index for index, line in enumerate(lines) if found and line.startswith(found)]
+    last = places[-1] + 1 if places else len(lines)
+    return lines[-LINES:] if last > len(lines) - LINES else lines[max(0, last - LINES) : last]

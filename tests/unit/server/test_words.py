@@ -199,7 +199,11 @@ def test_the_exception_is_found_above_a_long_end_of_the_log(tmp_path: Path) -> N
     watch = tail.Watch(Context(paths, settings.read({"name": "demo", "domains": ["x.org"]})), [])
     masters = [tail.TRACEBACK, *["  File x"] * 2 * tail.LINES, "gunicorn.errors.HaltServer: <HaltServer 3>"]
     paths.log.write_text("\n".join([tail.TRACEBACK, "  File x", "KeyError: 'a'", *masters]) + "\n")
-    assert tail.because(watch.lines()) == ": KeyError: 'a'"
+    lines = watch.lines()
+    assert tail.because(lines) == ": KeyError: 'a'"
+    assert tail.ending(lines) == [tail.TRACEBACK, "  File x", "KeyError: 'a'"]
+    assert tail.ending(lines[:5]) == lines[:5]
+    assert tail.ending(["x"] * 50) == ["x"] * tail.LINES
 
 
 @pytest.mark.parametrize(
