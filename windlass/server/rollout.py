@@ -202,10 +202,10 @@ class Rollout:
         ]
 
     def abandon(self) -> None:
-        """Leave nothing of the idle colour behind."""
+        """Leave nothing of the idle colour behind, its file first: Supervisor may be on its way down too."""
         group = self._web(self.new.colour)
-        self.supervisor.stop([group], self._stop_limit(), kill_after=KILL_AFTER)
         programs.file_of(self.context, group).unlink(missing_ok=True)
+        self.supervisor.stop([group], self._stop_limit(), kill_after=KILL_AFTER)
         self.paths.socket(self.new.colour).unlink(missing_ok=True)
         self.supervisor.call("reloadConfig")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
-from conftest import PROCFILE, Server, app_files
+from conftest import PROCFILE, Server, app_files, archive_of
 
 
 def test_a_deploy_serves_its_release_and_every_process_carries_it(server: Server) -> None:
@@ -198,3 +199,19 @@ def test_several_processes_of_a_kind_follow_the_scale(server: Server) -> None:
         "worker-00",
         "worker-01",
     ]
+
+
+def test_a_start_that_is_cut_off_with_supervisord_leaves_nothing_to_start_at_boot(server: Server) -> None:
+    data = archive_of(app_files(health="time.sleep(60)"))
+    deploy = server.popen(server.deploy_request(data))
+    assert deploy.stdin
+    deploy.stdin.write(data)
+    deploy.stdin.flush()
+    server.wait_for(lambda: server.states().get("demo-web-blue") in ("STARTING", "RUNNING"), 30)
+    left = [process.pid for process in server.supervisor.processes()]
+    os.kill(server.supervisor.call("getPID"), signal.SIGKILL)
+    out, _ = deploy.communicate(timeout=30)
+    for pid in left:
+        os.killpg(pid, signal.SIGKILL)
+    assert json.loads(out.splitlines()[-1])["ok"] is False
+    assert list(server.paths.supervisor_conf.iterdir()) == []
