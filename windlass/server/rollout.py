@@ -128,8 +128,8 @@ class Rollout:
     def switch(self) -> None:
         """Send visitors to the new colour, and ask through nginx whether that worked."""
         programs.write(self.context, self._program(self.new, autostart=True))
-        self._point_to(self.new)
         try:
+            self._point_to(self.new)
             self._verify_front()
         except BaseException:
             self._point_to(self.old)

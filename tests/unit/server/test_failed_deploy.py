@@ -186,6 +186,15 @@ def test_a_switch_that_cannot_be_written_down_is_taken_back(live: Server) -> Non
     assert (live.paths.state / "state.json").read_text() == state
 
 
+def test_a_switch_that_stops_half_way_is_taken_back(live: Server) -> None:
+    in_the_way = live.paths.sockets / ".web.sock.new"
+    in_the_way.mkdir()
+    try:
+        failed(live.deploy(app_files("two")), "internal")
+    finally:
+        in_the_way.rmdir()
+
+
 class _Front(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(502)
