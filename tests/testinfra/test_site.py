@@ -170,7 +170,7 @@ def test_a_web_process_that_is_killed_is_back_within_5_seconds(guestbook: Visito
         return False
 
     wait_for(is_back, seconds=5)
-    assert time.monotonic() - killed < 6
+    assert time.monotonic() - killed < 5
 
 
 def test_the_printed_command_for_curl_works_as_it_is(guestbook: Visitor, inventory: Path):
