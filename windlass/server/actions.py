@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO
 
-from windlass.server import build, checks, command, detach, environment, files, job, lock, procfile, runner, upload
+from windlass.server import build, checks, detach, files, job, lock, release_command, upload
 from windlass.server.environment import Context
 from windlass.server.errors import Failure
 from windlass.server.job import Job
@@ -13,7 +13,6 @@ from windlass.server.log import ReleaseLog, now, read_state
 from windlass.server.protocol import Events, Request
 from windlass.server.rollout import Rollout
 from windlass.server.supervisor import Supervisor
-from windlass.server.tail import LINES, Watch, because, reason
 
 
 def perform(context: Context, request: Request, stream: BinaryIO, out: Events) -> bool:
@@ -107,7 +106,7 @@ def _deploy(work: Job, release: str) -> dict[str, object]:
         with work.events.phase("build"):
             builder.build(_archive(work))
         files.remove(_archive(work))
-        _release_command(work, release)
+        release_command.run(work, release)
         return _roll_out(work, release)
     except BaseException as error:
         files.remove(_archive(work))
@@ -146,32 +145,3 @@ def _roll_out(work: Job, release: str) -> dict[str, object]:
         "colour": rollout.new.colour,
         "seconds": work.seconds,
     }
-
-
-def _release_command(work: Job, release: str) -> None:
-    """Run the app's release command, as the app would run it."""
-    context = work.context
-    folder = context.paths.releases / release
-    written = procfile.processes_of(context.settings, folder).get("release")
-    if not written or not work.request.release_command:
-        work.events.skipped("release")
-        return
-    with work.events.phase("release"):
-        task = runner.Task(
-            ["/bin/sh", "-c", command.plain_command(written)[0]],
-            runner.user(context.settings.app_user),
-            folder / context.settings.directory,
-            environment.of_process(context, release, "release"),
-        )
-        logged = Watch(context, ["release"])
-        outcome = runner.run(task, work.events.output)
-        if outcome.status:
-            # Some commands tell the log alone why they failed.
-            tail = list(outcome.tail)
-            tail = tail if reason(tail) else [*tail, *logged.lines()[-LINES:]]
-            raise Failure(
-                "release-failed",
-                f"the release command failed with status {outcome.status}{because(tail)}",
-                "nothing changed for visitors: see the log, mend it and deploy again",
-                log=tail,
-            )
