@@ -11,6 +11,7 @@ from invoke import task as invoke_task
 
 APP = "name of the app; needed when the inventory has several"
 ENV = "an inventory: a folder of inventories/, or a path (default: that of ansible.cfg)"
+WAIT = "while somebody else deploys, wait instead of ending with status 5"
 VERBOSE = "show what the build and the app's commands print"
 
 
@@ -32,13 +33,23 @@ def end(status: int) -> None:
         "version": "branch, tag or commit (default: the app's entry)",
         "env": ENV,
         "verbose": VERBOSE,
+        "wait": WAIT,
+        "watch": "stay until the watch of the new release has ended",
     }
 )
-def deploy(_: Context, app: str = "", version: str = "", env: str = "", verbose: bool = False) -> None:
+def deploy(
+    _: Context,
+    app: str = "",
+    version: str = "",
+    env: str = "",
+    verbose: bool = False,
+    wait: bool = False,
+    watch: bool = False,
+) -> None:
     """Release a version of an app, without a lost request."""
     from windlass import verbs
 
-    end(verbs.deploy(app or None, version or None, env or None, verbose))
+    end(verbs.deploy(app or None, version or None, env or None, verbose, wait, watch))
 
 
 @task(
@@ -47,13 +58,14 @@ def deploy(_: Context, app: str = "", version: str = "", env: str = "", verbose:
         "to": "a release of `fab releases` (default: the last good one)",
         "env": ENV,
         "verbose": VERBOSE,
+        "wait": WAIT,
     }
 )
-def rollback(_: Context, app: str = "", to: str = "", env: str = "", verbose: bool = False) -> None:
+def rollback(_: Context, app: str = "", to: str = "", env: str = "", verbose: bool = False, wait: bool = False) -> None:
     """Go back to an earlier release, without a lost request."""
     from windlass import verbs
 
-    end(verbs.rollback(app or None, to or None, env or None, verbose))
+    end(verbs.rollback(app or None, to or None, env or None, verbose, wait))
 
 
 @task(help={"app": APP, "env": ENV, "verbose": VERBOSE})

@@ -85,7 +85,7 @@ class Call:
         self._send(json.dumps(request, ensure_ascii=False).encode() + b"\n")
         for event in self._events():
             kind = event.get("event")
-            self.under_way |= changes  # it answers, so it has begun
+            self.under_way |= changes and _has_begun(event)
             if kind == "send" and archive is not None:
                 self._upload(archive)
                 self.under_way = True
@@ -147,6 +147,11 @@ class Call:
         if complaint and not self.under_way:
             return messages.not_provisioned(self.host, complaint.splitlines()[-1])
         return messages.link_closed(self.host, self.under_way)
+
+
+def _has_begun(event: Event) -> bool:
+    """Say whether the server is past its checks, from where it goes on by itself."""
+    return event.get("event") == "phase" and (event.get("phase"), event.get("status")) != ("check", "start")
 
 
 def request(action: str, app: str, **more: Any) -> Event:

@@ -56,7 +56,9 @@ def call(
 
 
 @verb
-def deploy(app: str | None, version: str | None, env: str | None, verbose: bool) -> int:
+def deploy(
+    app: str | None, version: str | None, env: str | None, verbose: bool, wait: bool = False, watch: bool = False
+) -> int:
     """Release a version of an app on each of its servers."""
     screen, environment = Screen(verbose), inventory.load(env)
     chosen = environment.app(app)
@@ -76,6 +78,8 @@ def deploy(app: str | None, version: str | None, env: str | None, verbose: bool)
                 version=found.version,
                 archive=upload,
                 release_command=first,
+                wait=wait,
+                watch=watch,
             )
             return call(host, screen, message, archive)
 
@@ -85,12 +89,13 @@ def deploy(app: str | None, version: str | None, env: str | None, verbose: bool)
 
 
 @verb
-def rollback(app: str | None, to: str | None, env: str | None, verbose: bool) -> int:
+def rollback(app: str | None, to: str | None, env: str | None, verbose: bool, wait: bool = False) -> int:
     """Go back to an earlier release on each of the app's servers."""
     if to is not None and not _RELEASE.fullmatch(to):
         raise messages.bad_release(to)
     screen, chosen = Screen(verbose), inventory.load(env).app(app)
-    _everywhere(chosen, screen, lambda host: call(host, screen, request("rollback", chosen.name, to=to)))
+    message = request("rollback", chosen.name, to=to, wait=wait)
+    _everywhere(chosen, screen, lambda host: call(host, screen, message))
     return Status.DONE
 
 

@@ -20,7 +20,8 @@ def perform(context: Context, request: Request, stream: BinaryIO, out: Events) -
     paths = context.paths
     (paths.state / "incoming").mkdir(mode=0o700, exist_ok=True)
     note: dict[str, object] = {"action": request.action, "by": request.by, "since": now()}
-    held = lock.take(paths.state / "lock", note | {"version": request.version, "phase": "check"})
+    note |= {"version": request.version, "phase": "check"}
+    held = lock.take(paths.state / "lock", note, lock.Waiting(out, wait=request.wait))
     out.on_phase = lambda name: held.tell(phase=name)
     log = ReleaseLog(paths)
     work = Job(context, request, log, held, out, Supervisor(paths.supervisor_socket))

@@ -6,14 +6,19 @@ import contextlib
 import fcntl
 import json
 import os
+import select
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from windlass.server.errors import Failure
+from windlass.server.protocol import Events
 
 ATTEMPTS = 10
 POLL = 0.01
+NOTE_EVERY = 30.0
+Held = dict[str, object]
 
 
 @dataclass
@@ -41,23 +46,62 @@ class Lock:
         self.close()
 
 
-def take(path: Path, note: dict[str, object]) -> Lock:
-    """Take the lock, or raise `Failure` with who has it, since when and for which version."""
+def refuse(_held: Held) -> bool:
+    """Do not wait for anybody."""
+    return False
+
+
+def take(path: Path, note: dict[str, object], waits: Callable[[Held], bool] = refuse) -> Lock:
+    """Take the lock, or raise `Failure` with who has it, since when and for which version.
+
+    `waits` is asked again and again while somebody has it, and says whether to go on waiting.
+    """
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    if not _locked(handle):
+    try:
+        while not _locked(handle):
+            held = _note(path)
+            if not waits(held):
+                raise Failure("locked", describe(held), "wait until it is done, or type --wait", lock=held)
+    except BaseException:
         os.close(handle)
-        held = _note(path)
-        raise Failure(
-            "locked",
-            f"{held.get('by', 'somebody')} has the lock since {held.get('since', 'a moment ago')}: "
-            f"{held.get('action', 'deploy')} of {held.get('version') or 'an earlier release'}, "
-            f"phase {held.get('phase', 'check')}",
-            "wait until it is done and try again",
-            lock=held,
-        )
+        raise
     lock = Lock(handle, {})
     lock.tell(**note)
     return lock
+
+
+def describe(held: Held) -> str:
+    """Return who has the lock, since when and for what."""
+    return (
+        f"{held.get('by', 'somebody')} has the lock since {held.get('since', 'a moment ago')}: "
+        f"{held.get('action', 'deploy')} of {held.get('version') or 'an earlier release'}, "
+        f"phase {held.get('phase', 'check')}"
+    )
+
+
+class Waiting:
+    """Wait for the lock as long as the client does, and say for whom, at once and every 30 s.
+
+    Without `wait` only the end of a watch is waited for: nobody else is at work then.
+    """
+
+    def __init__(self, out: Events, *, wait: bool) -> None:
+        self.out = out
+        self.wait = wait
+        self.said = 0.0
+        self.listener = select.poll()
+        self.listener.register(out.handle, 0)
+
+    def __call__(self, held: Held) -> bool:
+        """Say whether to go on waiting; `BrokenPipeError` when the client has gone."""
+        if not self.wait and held.get("action") != "watch":
+            return False
+        if self.listener.poll(0):
+            raise BrokenPipeError
+        if self.wait and time.monotonic() - self.said > NOTE_EVERY:
+            self.said = time.monotonic()
+            self.out.note(f"waiting: {describe(held)}")
+        return True
 
 
 def _locked(handle: int) -> bool:

@@ -17,6 +17,7 @@ VERSION = 1
 REQUEST_LIMIT = 64 * 1024
 ARCHIVE_LIMIT = 4 * 1024**3
 ACTIONS = ("deploy", "rollback", "restart", "releases", "status", "logs", "run", "check")
+SWITCHES = ("release_command", "follow", "wait", "watch", "downgrade", "restore_snapshot", "confirmed")
 TEXT = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -39,6 +40,11 @@ class Request:
     follow: bool = False
     lines: int = 100
     command: str = ""
+    wait: bool = False
+    watch: bool = False
+    downgrade: bool = False
+    restore_snapshot: bool = False
+    confirmed: bool = False
 
 
 def parse(line: bytes) -> Request:
@@ -88,7 +94,7 @@ def _value(key: str, value: object) -> object:
     elif key in limits:
         low, high = limits[key]
         good = type(value) is int and low <= value <= high
-    elif key in ("release_command", "follow"):
+    elif key in SWITCHES:
         good = isinstance(value, bool)
     elif key == "command":
         good = isinstance(value, str) and 0 < len(value) <= 32_000 and "\0" not in value

@@ -160,6 +160,31 @@ def test_a_second_deploy_is_refused_and_told_who_and_what(live: Server) -> None:
     first.communicate(b"", timeout=20)
 
 
+def test_a_rollout_that_waits_is_told_for_whom_and_begins_when_the_lock_is_free(live: Server) -> None:
+    first = live.popen(live.deploy_request(archive_of(app_files())))
+    live.wait_for(lambda: live.ask("status").data["deploy"] is not None)
+    second = live.popen({"action": "restart", "wait": True})
+    assert second.stdout
+    said = json.loads(second.stdout.readline())
+    assert said["event"] == "note"
+    assert "waiting: alice@laptop has the lock" in said["message"]
+    first.communicate(b"", timeout=20)
+    out, _ = second.communicate(timeout=30)
+    assert json.loads(out.splitlines()[-1])["ok"] is True
+    assert live.ask("restart").ok
+
+
+def test_waiting_ends_with_its_client(live: Server) -> None:
+    first = live.popen(live.deploy_request(archive_of(app_files())))
+    live.wait_for(lambda: live.ask("status").data["deploy"] is not None)
+    second = live.popen({"action": "restart", "wait": True})
+    assert second.stdout
+    second.stdout.readline()
+    second.stdout.close()
+    assert second.wait(timeout=5) == 1
+    first.communicate(b"", timeout=20)
+
+
 def test_an_interrupted_deploy_is_undone(live: Server) -> None:
     data = archive_of(app_files(health="time.sleep(60)"))
     live.configure(health_timeout=30)
