@@ -160,6 +160,15 @@ def test_a_reload_that_nginx_refuses_while_it_runs_is_not_reported_as_done(
         host.check_output("/usr/local/sbin/windlass-nginx reload")
 
 
+def test_a_reload_is_done_only_when_no_old_worker_takes_connections(host: Host) -> None:
+    host.check_output("kill -STOP $(pgrep -o -f '^nginx: worker process$')")
+    try:
+        assert host.run("timeout 2 /usr/local/sbin/windlass-nginx reload").rc == 124
+    finally:
+        host.check_output("pkill -CONT -f '^nginx: worker process$'")
+    host.check_output("/usr/local/sbin/windlass-nginx reload")
+
+
 @only_with_echo
 def test_before_the_first_deploy_a_visitor_is_told_so(address: str, inventory: Path) -> None:
     for method in ("GET", "POST"):
