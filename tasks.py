@@ -130,6 +130,14 @@ def check(_: Context, app: str = "", version: str = "", env: str = "") -> None:
     end(verbs.check(app or None, version or None, env or None))
 
 
+@task(positional=["state"], help={"state": "on or off", "app": APP, "env": ENV})
+def maintenance(_: Context, state: str, app: str = "", env: str = "") -> None:
+    """Show visitors the maintenance page (on), or the app again (off)."""
+    from windlass import maintenance as verb
+
+    end(verb.maintenance(state, app or None, env or None))
+
+
 def _wrong_use_is_status_2() -> None:
     """Make `fab` end with 2 where its own parser refuses the arguments; it would end with 1."""
     for name in ("parse_tasks", "parse_cleanup"):
@@ -146,6 +154,8 @@ def _refusing(parse: Callable[..., None]) -> Callable[..., None]:
                 said = f"--{missing[1]} takes a value"
             elif said.startswith("'run' did not receive"):
                 said = "no command given"
+            elif said.startswith("'maintenance' did not receive"):
+                said = "maintenance takes on or off"
             raise Exit(f"error: {said}; fab --list and fab --help VERB say more", 2) from error
 
     return refusing

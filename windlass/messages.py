@@ -103,6 +103,13 @@ def bad_process(name: str) -> WindlassError:
     return WindlassError(f"{name!r} is not the name of a process", "fab status lists them")
 
 
+def bad_maintenance(word: str) -> WindlassError:
+    """`fab maintenance` takes one of two words."""
+    return WindlassError(
+        f"maintenance takes on or off, not {word!r}", "type fab maintenance on, or fab maintenance off"
+    )
+
+
 def no_command() -> WindlassError:
     """`fab run` without a command."""
     return WindlassError("no command given", "type fab run 'COMMAND', with quotes around it")

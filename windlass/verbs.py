@@ -212,6 +212,8 @@ def _print_status(screen: Screen, state: Event) -> None:
     if deploying := state.get("deploy"):
         what = " ".join(f"{key} {deploying[key]}" for key in ("version", "phase", "by", "since") if deploying.get(key))
         screen.result(f"  deploy under way: {what}")
+    if state.get("maintenance"):
+        screen.result(f"  maintenance mode is on: visitors get its page until fab maintenance off --app {state['app']}")
     processes = [{**row, "up": output.duration(row.get("uptime_s"))} for row in state.get("processes") or []]
     if processes:
         for line in output.table(processes, ["name", "state", "pid", "up", "release"]):

@@ -30,7 +30,7 @@ def fab(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
 def test_the_list_shows_every_verb_and_imports_no_ansible() -> None:
     done = fab("--list")
     assert done.returncode == 0
-    for verb in ("check", "deploy", "logs", "releases", "restart", "rollback", "run", "status"):
+    for verb in ("check", "deploy", "logs", "maintenance", "releases", "restart", "rollback", "run", "status"):
         assert f"\n  {verb} " in done.stdout
     code = "import sys, tasks; sys.exit(bool({'ansible', 'paramiko', 'windlass'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
@@ -46,6 +46,8 @@ WRONG_USE = {
     "unknown environment": ["deploy", "--env", "prodction"],
     "no inventory": ["status"],
     "letters for lines": ["logs", "--lines", "many"],
+    "neither on nor off": ["maintenance", "onn"],
+    "maintenance without a word": ["maintenance"],
 }
 
 

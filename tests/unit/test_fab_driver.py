@@ -274,6 +274,7 @@ REQUESTS: list[dict[str, Any]] = [
     request("rollback", "blog", to="20260101T000000Z-abcdef1"),
     request("logs", "blog", process="web", follow=True, lines=100),
     request("run", "blog", command="flask shell"),
+    request("maintenance", "blog", on=False),
     *(request(action, "blog") for action in ("restart", "releases", "status", "check")),
 ]
 

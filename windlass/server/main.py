@@ -39,7 +39,7 @@ def _serve(prefix: Path) -> bool:
 
 
 def _answer(prefix: Path, request: object, out: object) -> bool:
-    from windlass.server import actions, queries, settings
+    from windlass.server import actions, maintenance, queries, settings
     from windlass.server.environment import Context
     from windlass.server.log import ReleaseLog
     from windlass.server.paths import Paths
@@ -58,6 +58,7 @@ def _answer(prefix: Path, request: object, out: object) -> bool:
         "check": lambda: queries.check(context),
         "logs": lambda: queries.logs(context, request, out),
         "run": lambda: queries.run(context, log, request, out),
+        "maintenance": lambda: maintenance.turn(paths, request.by, on=bool(request.on)),
     }
     out.result(answers[request.action]())
     return True

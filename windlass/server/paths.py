@@ -24,6 +24,11 @@ class Paths:
         return self.prefix / "etc/windlass" / f"{self.app}.env"
 
     @property
+    def maintenance(self) -> Path:
+        """Exists while maintenance mode is on; nginx looks for it."""
+        return self.prefix / "etc/windlass/maintenance" / self.app
+
+    @property
     def home(self) -> Path:
         """Releases, shared folders and the package cache, on one file system."""
         return self.prefix / "srv" / self.app

@@ -16,8 +16,8 @@ from windlass.server.errors import Failure
 VERSION = 1
 REQUEST_LIMIT = 64 * 1024
 ARCHIVE_LIMIT = 4 * 1024**3
-ACTIONS = ("deploy", "rollback", "restart", "releases", "status", "logs", "run", "check")
-SWITCHES = ("release_command", "follow", "wait", "watch", "downgrade", "restore_snapshot", "confirmed")
+SWITCHES = ("release_command", "follow", "wait", "watch", "downgrade", "restore_snapshot", "confirmed", "on")
+ACTIONS = ("deploy", "rollback", "restart", "releases", "status", "logs", "run", "check", "maintenance")
 TEXT = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -45,6 +45,7 @@ class Request:
     downgrade: bool = False
     restore_snapshot: bool = False
     confirmed: bool = False
+    on: bool | None = None
 
 
 def parse(line: bytes) -> Request:
@@ -106,9 +107,10 @@ def _value(key: str, value: object) -> object:
 
 
 def _complete(request: Request) -> None:
-    needed = {"deploy": ("commit", "version", "size", "sha256"), "run": ("command",)}
+    needed = {"deploy": ("commit", "version", "size", "sha256"), "run": ("command",), "maintenance": ("on",)}
     for key in needed.get(request.action, ()):
-        if not getattr(request, key):
+        value = getattr(request, key)
+        if not value and value is not False:
             raise _bad(f"lacks {key}")
 
 

@@ -57,6 +57,7 @@ def status(context: Context, log: ReleaseLog) -> dict[str, object]:
         "colour": live.colour or None,
         "processes": [_process(item, prefix) for item in found],
         "deploy": lock.holder(paths.state / "lock"),
+        "maintenance": paths.maintenance.exists(),
         "queue": sockets.queue(paths.socket(live.colour)) if live.colour else 0,
         "disk": {"free": usage.free, "total": usage.total, "releases": len(log.on_disk())},
     }

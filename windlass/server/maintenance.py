@@ -1,0 +1,20 @@
+"""Maintenance mode: a flag on the disk that nginx looks for at every request, so nothing has to be reloaded."""
+
+from __future__ import annotations
+
+from windlass.server import files
+from windlass.server.log import now
+from windlass.server.paths import Paths
+
+
+def turn(paths: Paths, by: str, *, on: bool) -> dict[str, object]:
+    """Turn maintenance mode on or off; say what it is now, and whether that is new."""
+    before = paths.maintenance.exists()
+    if on and not before:
+        paths.maintenance.parent.mkdir(parents=True, exist_ok=True)
+        paths.maintenance.parent.chmod(0o755)  # nginx looks into it
+        files.replace(paths.maintenance, f"{now()} {by}\n")
+    if before and not on:
+        paths.maintenance.unlink(missing_ok=True)
+        files.sync_folder(paths.maintenance.parent)
+    return {"maintenance": on, "changed": before != on}
