@@ -9,15 +9,12 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from windlass import messages
-from windlass.errors import Status, WindlassError
+from windlass.errors import WindlassError, status_of
 from windlass.output import Screen
 from windlass.source import Archive
 
 PROTOCOL = 1
 Event = dict[str, Any]
-
-# What the server refuses because it was asked for the wrong thing.
-_USAGE_CODES = frozenset({"bad-request", "unknown-app", "no-such-release", "already-live"})
 
 
 class Wire(Protocol):
@@ -43,16 +40,9 @@ class ServerError(WindlassError):
         error = result.get("error") or {}
         self.code = str(error.get("code", "failed"))
         self.switched = bool(result.get("switched"))
-        message = str(error.get("message") or "failed, and the server does not say why")
         log = tuple(str(line) for line in error.get("log") or ())
-        super().__init__(f"{host}: {message}", str(error.get("hint") or ""), self._status(), log)
-
-    def _status(self) -> Status:
-        if self.code == "locked":
-            return Status.LOCKED
-        if self.switched:
-            return Status.FAILED_AFTER_SWITCH
-        return Status.USAGE if self.code in _USAGE_CODES else Status.FAILED
+        said = messages.from_server(host, str(error.get("message") or ""), str(error.get("hint") or ""))
+        super().__init__(said.message, said.hint, status_of(self.code, self.switched), log)
 
 
 class Call:

@@ -17,6 +17,23 @@ class Status(IntEnum):
     INTERRUPTED = 130  # Ctrl-C
 
 
+# What the release program says of a failure that has a status of its own; any other is FAILED.
+STATUS_OF_CODE = {
+    "already-live": Status.USAGE,
+    "bad-request": Status.USAGE,
+    "locked": Status.LOCKED,
+    "no-such-release": Status.USAGE,
+    "switched-back": Status.FAILED_AFTER_SWITCH,
+    "unknown-app": Status.USAGE,
+}
+
+
+def status_of(code: str, switched: bool = False) -> Status:
+    """Return the exit status for a failure of the release program; `switched`: visitors have the new release."""
+    status = STATUS_OF_CODE.get(code, Status.FAILED)
+    return Status.FAILED_AFTER_SWITCH if switched and status != Status.LOCKED else status
+
+
 class WindlassError(Exception):
     """What went wrong, and what to do about it.
 

@@ -1,21 +1,38 @@
-"""Every error that a user of `fab` can meet: what is wrong, where, and what to type."""
+"""Every message that a user of `fab` can meet: what is wrong, where, and what to type.
+
+First what the laptop finds, then what the release program on the server says. Standard library only, and with few
+imports: the release program brings it along and starts often.
+"""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from windlass.errors import Status, WindlassError
+from windlass.server.errors import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+_PROVISION = "run ansible-playbook site.yml"
+_WRITE_SETTINGS = "run ansible-playbook site.yml: it writes the app's settings"
+_SEE_LOG = "nothing changed for visitors: see the log, mend it and deploy again"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `did you mean X?`, or the known words when none is near."""
     known = sorted(set(known))
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean {near[0]}?"
+    if near := _near(word, known):
+        return f"did you mean {near}?"
     return f"known: {', '.join(known)}" if known else "nothing is known here"
+
+
+def _near(word: str, known: list[str]) -> str:
+    """Return the known word that is nearest, or nothing."""
+    import difflib  # slow to import, and only mistakes need it
+
+    return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=0.6)), "")
 
 
 # The command line and the inventory.
@@ -52,8 +69,8 @@ def no_apps(path: Path) -> WindlassError:
 
 def unknown_app(name: str, known: list[str]) -> WindlassError:
     """--app names none of the inventory."""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    guess = f"did you mean {near[0]}? " if near else ""
+    near = _near(name, known)
+    guess = f"did you mean {near}? " if near else ""
     return WindlassError(f"no app {name!r} in the inventory", f"{guess}there are: {', '.join(known)}")
 
 
@@ -240,7 +257,15 @@ def link_closed(host: str, under_way: bool) -> WindlassError:
     return WindlassError(f"{host}: the connection ended early", hint, Status.UNREACHED)
 
 
-# The server.
+def _keyscan(address: str) -> str:
+    """Return the command that prints the key of [HOST]:PORT or HOST."""
+    if address.startswith("["):
+        host, _, port = address[1:].partition("]:")
+        return f"ssh-keyscan -p {port} {host}"
+    return f"ssh-keyscan {address}"
+
+
+# The server, as the laptop meets it.
 
 
 def not_provisioned(host: str, reason: str) -> WindlassError:
@@ -250,6 +275,13 @@ def not_provisioned(host: str, reason: str) -> WindlassError:
         "provision the server: ansible-playbook site.yml",
         Status.FAILED,
     )
+
+
+def from_server(host: str, message: str, hint: str) -> WindlassError:
+    """What the release program says, with the host that says it."""
+    if not message:
+        message, hint = "failed, and the server does not say why", "fab status tells what runs"
+    return WindlassError(f"{host}: {message}", hint, Status.FAILED)
 
 
 def unreadable_answer(host: str, line: str) -> WindlassError:
@@ -268,9 +300,427 @@ def interrupted(under_way: bool, command: bool = False) -> WindlassError:
     return WindlassError("interrupted", hint, Status.INTERRUPTED)
 
 
-def _keyscan(address: str) -> str:
-    """Return the command that prints the key of [HOST]:PORT or HOST."""
-    if address.startswith("["):
-        host, _, port = address[1:].partition("]:")
-        return f"ssh-keyscan -p {port} {host}"
-    return f"ssh-keyscan {address}"
+# The release program: what it was asked, and what it knows of the app.
+
+
+def unexpected(error: Exception) -> Failure:
+    """An error that nobody foresaw."""
+    return Failure(
+        "internal",
+        f"the release program failed: {type(error).__name__}: {error}",
+        "fab status tells what runs; the server's journal may say more",
+    )
+
+
+def wrong_protocol(spoken: int) -> Failure:
+    """The laptop is of another generation than the server."""
+    return Failure(
+        "protocol",
+        f"this server speaks protocol {spoken}",
+        "bring both sides to one version: run ansible-playbook site.yml from this checkout",
+    )
+
+
+def bad_request(what: str) -> Failure:
+    """A request that this program does not take."""
+    return Failure(
+        "bad-request",
+        f"the request {what}",
+        "the client and the server do not fit each other: run ansible-playbook site.yml from this checkout",
+    )
+
+
+def app_not_here(app: str) -> Failure:
+    """The app was never provisioned on this server."""
+    return Failure("unknown-app", f"no app {app} on this server", "run ansible-playbook site.yml first")
+
+
+def settings_unreadable(path: Path, reason: str) -> Failure:
+    """The file that the `app` role wrote is damaged."""
+    return Failure("settings", f"{path} cannot be read: {reason}", _WRITE_SETTINGS)
+
+
+def setting_of_wrong_kind(key: str, kind: str, value: str) -> Failure:
+    """A key of the settings holds something else than it may."""
+    return Failure("settings", f"the app's {key} must be {kind}: {value}", _WRITE_SETTINGS)
+
+
+def settings_incomplete() -> Failure:
+    """The settings lack what every app has."""
+    return Failure("settings", "the app's settings lack name or domains", _WRITE_SETTINGS)
+
+
+def settings_refused(names: list[str]) -> Failure:
+    """A name in the settings could lead out of the app's folders."""
+    return Failure("settings", f"the app's settings hold a name that is refused: {names}", _WRITE_SETTINGS)
+
+
+def env_file_unreadable(path: Path, reason: str) -> Failure:
+    """The app's settings file cannot be opened."""
+    return Failure("settings", f"{path} cannot be read: {reason}", "run ansible-playbook site.yml: it writes it anew")
+
+
+def env_file_damaged(line: int) -> Failure:
+    """A line of the app's settings file is of another form."""
+    return Failure(
+        "settings",
+        f"line {line} of the app's settings file is not KEY='value'",
+        "run ansible-playbook site.yml: it writes the file anew",
+    )
+
+
+# Before a release: the lock, the checks, the upload.
+
+
+def locked(held: dict[str, object]) -> Failure:
+    """Somebody else deploys this app."""
+    return Failure("locked", _holder(held), "wait until it is done, or type --wait", lock=held)
+
+
+def _holder(held: dict[str, object]) -> str:
+    """Return who has the lock, since when and for what."""
+    return (
+        f"{held.get('by', 'somebody')} has the lock since {held.get('since', 'a moment ago')}: "
+        f"{held.get('action', 'deploy')} of {held.get('version') or 'an earlier release'}, "
+        f"phase {held.get('phase', 'check')}"
+    )
+
+
+def check_failed(name: str, message: str, hint: str) -> Failure:
+    """A check before a release says no, in its own words."""
+    return Failure("check-failed", f"{name}: {message}", hint)
+
+
+def disk_short(free_mb: int) -> Failure:
+    """The disk has no room for one more release."""
+    return Failure("disk", f"{free_mb} MB free", "remove what is not needed on the server's disk")
+
+
+def inodes_short(free: int) -> Failure:
+    """The file system takes hardly any more files."""
+    return Failure("inodes", f"{free} free", "remove files that are not needed on the server's disk")
+
+
+def user_missing(name: str) -> Failure:
+    """A unix user of the app does not exist."""
+    return Failure("settings", f"there is no user {name}", _PROVISION)
+
+
+def uv_missing(path: Path) -> Failure:
+    """uv is not installed."""
+    return Failure("uv", f"{path} is missing", _PROVISION)
+
+
+def python_missing(path: Path) -> Failure:
+    """Debian's Python is not there."""
+    return Failure("python", f"{path} is missing", _PROVISION)
+
+
+def service_silent(name: str, where: str, reason: str) -> Failure:
+    """A service that the app needs takes no connection."""
+    unit = name if name in ("nginx", "supervisor") else f"{name}*"
+    return Failure(
+        name, f"{name} does not answer at {where} ({reason})", f"run `systemctl status '{unit}'` on the server"
+    )
+
+
+def upload_cut() -> Failure:
+    """The client went away before the archive was whole."""
+    return Failure("upload-failed", "the connection ended during the upload", "deploy again")
+
+
+def upload_damaged() -> Failure:
+    """The archive has another digest than announced."""
+    return Failure("upload-failed", "the archive arrived damaged", "deploy again")
+
+
+def upload_not_stored(reason: str) -> Failure:
+    """The archive finds no room."""
+    return Failure(
+        "upload-failed",
+        f"the archive cannot be stored on the server: {reason}",
+        "remove what is not needed on the server's disk and deploy again",
+    )
+
+
+# What a release is built from.
+
+
+def archive_unreadable(reason: str) -> Failure:
+    """tar cannot read what was uploaded."""
+    return Failure(
+        "build-failed", f"the archive cannot be unpacked: {reason}", "deploy again; see the disk with fab check"
+    )
+
+
+def folder_not_in_commit(directory: str) -> Failure:
+    """The commit has no such folder."""
+    return Failure(
+        "no-directory", f"the folder {directory} is not in the commit", "correct `directory` in the app's entry"
+    )
+
+
+def requirements_not_in_commit(name: str) -> Failure:
+    """The file that `requirements` names is not there."""
+    return Failure(
+        "no-requirements",
+        f"the requirements file {name} is not in the commit",
+        "correct `requirements` in the app's entry, or commit the file",
+    )
+
+
+def no_requirements() -> Failure:
+    """Nothing says what the app needs."""
+    return Failure(
+        "no-requirements",
+        "nothing says which packages the app needs: no uv.lock, requirements.txt or pyproject.toml",
+        "add a requirements.txt, or name it with `requirements` (its folder with `directory`) in the entry",
+    )
+
+
+def environment_not_made(reason: str) -> Failure:
+    """uv makes no virtual environment."""
+    hint = 'name another one in the entry, as `python: "3.13"`'
+    return Failure("build-failed", f"making the environment failed: {reason}", hint)
+
+
+def packages_not_installed(reason: str, kind: str, source: str) -> Failure:
+    """uv installs nothing; `kind` is what says which packages: lock, requirements or project."""
+    compiled = "what has to be compiled may need `packages:` in the entry"
+    hint = f"correct {source}; {compiled}"
+    if kind == "lock":
+        hint = "run `uv lock` and `uv sync --locked --no-dev` on your machine, and commit uv.lock"
+    return Failure("build-failed", f"installing the packages failed: {reason}", hint)
+
+
+def gunicorn_not_installed(reason: str) -> Failure:
+    """The app has no gunicorn of its own, and it could not be added."""
+    return Failure("build-failed", f"installing gunicorn failed: {reason}", "add gunicorn to the app's own packages")
+
+
+def build_command_failed(reason: str) -> Failure:
+    """The entry's `build` ended with an error."""
+    return Failure(
+        "build-failed",
+        f"the app's build command failed: {reason}",
+        "run it on your machine: `build` of the entry",
+    )
+
+
+def env_file_not_linked(reason: str) -> Failure:
+    """`.env` cannot be put into the release."""
+    return Failure("build-failed", f"linking .env failed: {reason}", "commit nothing named .env, and deploy again")
+
+
+def shared_outside(name: str) -> Failure:
+    """A folder of `shared` leads out of the app."""
+    return Failure(
+        "settings", f"the shared folder {name} is outside the app", "name a folder of the app in `shared` of its entry"
+    )
+
+
+def shared_not_made(path: Path) -> Failure:
+    """A shared folder cannot be filled with what the commit ships."""
+    return Failure(
+        "build-failed", f"the shared folder {path} cannot be made", "see whose it is on the server, and deploy again"
+    )
+
+
+def shared_not_linked(name: str, reason: str) -> Failure:
+    """A shared folder cannot be put into the release."""
+    return Failure(
+        "build-failed",
+        f"linking the shared folder {name} failed: {reason}",
+        "commit no file of that name, or correct `shared` in the app's entry",
+    )
+
+
+# Processes and their commands.
+
+
+def procfile_unreadable(reason: str) -> Failure:
+    """The Procfile is no plain file."""
+    return Failure("procfile", f"the Procfile cannot be read: {reason}", "commit it as a file")
+
+
+def procfile_line(number: int, line: str) -> Failure:
+    """A line of the Procfile is of another form."""
+    return Failure(
+        "procfile", f"line {number} of the Procfile is not `name: command`: {line[:80]}", "correct it and commit"
+    )
+
+
+def process_name_taken(name: str) -> Failure:
+    """A process is named like a colour of `web`."""
+    return Failure("procfile", f"a process may not be named {name}: it is what runs `web`", "give it another name")
+
+
+def no_web_process() -> Failure:
+    """Nothing says how the app is started."""
+    return Failure(
+        "no-web-process",
+        "nothing says how to start the app: no Procfile with a `web:` line, no `wsgi`, no `processes`",
+        "add `wsgi: module:callable` to the app's entry, or a Procfile to its repository",
+    )
+
+
+def web_command_unknown(command: str, servers: list[str]) -> Failure:
+    """The web command cannot be put on a socket."""
+    return Failure(
+        "web-command",
+        f"the web command names no server that can be put on a socket: {command[:120]}",
+        f"start it with one of {', '.join(servers)}, or let it listen on the path in $SOCKET",
+    )
+
+
+def no_such_process(name: str) -> Failure:
+    """Supervisor starts a process that the release does not have."""
+    return Failure("no-process", f"the release has no process named {name}", "fab deploy writes the processes anew")
+
+
+# From the built release to the visitors.
+
+
+def release_command_failed(status: int, because: str) -> Failure:
+    """The app's release command ended with an error; `because` is empty or begins with a colon."""
+    return Failure("release-failed", f"the release command failed with status {status}{because}", _SEE_LOG)
+
+
+def start_failed(said: str) -> Failure:
+    """The new web process ended by itself; `said` is Supervisor's word, perhaps empty."""
+    more = f" ({said})" if said else ""
+    hint = "nothing changed for visitors: mend it and deploy again"
+    return Failure("start-failed", f"the new release ended while it started{more}", hint)
+
+
+def probe_answered(path: str, status: int) -> Failure:
+    """The health path answers with an error."""
+    return Failure("probe-failed", f"the health path {path} answered {status}", _SEE_LOG)
+
+
+def probe_silent(answer: str, seconds: int, path: str) -> Failure:
+    """The health path is not answered; `answer` says how."""
+    return Failure("probe-failed", f"the app {answer} within {seconds} s (asked for {path})", _SEE_LOG)
+
+
+def wrong_release(pids: list[int], release: str) -> Failure:
+    """Processes of another release sit behind the new socket."""
+    return Failure(
+        "wrong-release",
+        f"processes {pids} behind the new socket are not of release {release}",
+        "end them on the server and deploy again",
+    )
+
+
+def front_failed(url: str, answer: str) -> Failure:
+    """nginx does not pass visitors on to the new release."""
+    return Failure(
+        "front-failed", f"through nginx, {url} {answer}; switched back", "run `systemctl status nginx` on the server"
+    )
+
+
+def process_ended(name: str) -> Failure:
+    """A process beside `web` does not stay up."""
+    return Failure("worker-failed", f"the process {name} ended as it started", "see the log, mend it and deploy again")
+
+
+def processes_not_up() -> Failure:
+    """The processes beside `web` are not of the new release."""
+    return Failure(
+        "worker-failed",
+        "the other processes did not come up with the new release",
+        "fab status tells what runs; see the log, mend it and deploy again",
+    )
+
+
+def supervisor_not_running(state: str) -> Failure:
+    """Supervisor is starting or stopping."""
+    return Failure("supervisor", f"Supervisor is {state}", "try again when it runs")
+
+
+def supervisor_silent(path: Path, reason: str) -> Failure:
+    """Supervisor's socket is not answered."""
+    return Failure(
+        "supervisor",
+        f"Supervisor does not answer on {path}: {reason}",
+        "run `systemctl status supervisor` on the server",
+    )
+
+
+def supervisor_refused(method: str, reason: str, unread: bool) -> Failure:
+    """Supervisor does not do what it is told; `unread`: it cannot read its configuration."""
+    hint = "run `supervisorctl reread` on the server" if unread else "run `supervisorctl status` on the server"
+    return Failure("supervisor", f"Supervisor refused {method}: {reason}", hint)
+
+
+def process_not_stopped(name: str, pid: int) -> Failure:
+    """A process outlives even SIGKILL."""
+    return Failure(
+        "supervisor", f"{name} (pid {pid}) cannot be stopped", f"run `ps -o stat,wchan -p {pid}` on the server"
+    )
+
+
+def shutting_down() -> Failure:
+    """The release program was told to end."""
+    return Failure(
+        "interrupted",
+        "the server is shutting down, or somebody ended the deploy",
+        "fab status tells what runs; deploy again",
+    )
+
+
+def program_ended() -> Failure:
+    """The release program was killed."""
+    return Failure("interrupted", "the release program ended before its work was done", "deploy again")
+
+
+# Releases that are there, and logs.
+
+
+def not_deployed() -> Failure:
+    """The app has no release."""
+    return Failure("not-deployed", "the app has no release yet", "run fab deploy first")
+
+
+def nothing_to_roll_back_to(live: str) -> Failure:
+    """No good release is older than the live one."""
+    return Failure("nothing-to-roll-back", f"there is no good release older than {live}", "see fab releases")
+
+
+def already_live(release: str) -> Failure:
+    """The release is what visitors have."""
+    return Failure("already-live", f"{release} is live already", "see fab releases")
+
+
+def release_not_usable(release: str, status: str) -> Failure:
+    """No rollback goes to that release; `status` is what the history says of it, empty for nothing."""
+    known = {"": "is no release of this app", "bad": "is marked bad", "failed": "failed"}
+    return Failure("no-such-release", f"{release} {known.get(status, 'is no longer here')}", "see fab releases")
+
+
+def no_log() -> Failure:
+    """There is no log yet."""
+    return Failure("no-log", "the app has printed nothing yet", "run fab status")
+
+
+# Notes: what is told on the way, and changes no exit status.
+
+
+def note_nothing_to_restart() -> str:
+    """A restart of an app that was never released."""
+    return "the app has no release yet: nothing to restart"
+
+
+def note_waiting(held: dict[str, object]) -> str:
+    """The lock is waited for, as `--wait` asks."""
+    return f"waiting: {_holder(held)}"
+
+
+def note_no_lines_of(process: str) -> str:
+    """The log holds nothing of that process."""
+    return f"the log has no line of {process}; write it as in the Procfile, such as web or worker"
+
+
+def note_requests_cut(seconds: int) -> str:
+    """The old release is stopped although requests still wait for it."""
+    return f"requests still waited for the old release after {seconds} s; it is stopped now"

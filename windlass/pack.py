@@ -11,13 +11,30 @@ from pathlib import Path
 
 SHEBANG = b"#!/usr/bin/python3 -I\n"
 EPOCH = (1980, 1, 1, 0, 0, 0)
-MAIN = "import sys\n\nfrom windlass.server.main import main\n\nsys.exit(main())\n"
+SHARED = ("__init__.py", "errors.py", "messages.py")  # what both sides use
+MAIN = """\
+import importlib.util
+import sys
+
+import windlass
+
+# Compiled at its first use: few starts have something to say.
+spec = importlib.util.find_spec("windlass.messages")
+spec.loader = importlib.util.LazyLoader(spec.loader)
+windlass.messages = importlib.util.module_from_spec(spec)
+sys.modules[spec.name] = windlass.messages
+spec.loader.exec_module(windlass.messages)
+
+from windlass.server.main import main
+
+sys.exit(main())
+"""
 
 
 def _sources() -> dict[str, str]:
     package = Path(__file__).parent
-    found = {f"windlass/server/{path.name}": path.read_text() for path in (package / "server").glob("*.py")}
-    return {"__main__.py": MAIN, "windlass/__init__.py": "", **found}
+    found = [*SHARED, *(f"server/{path.name}" for path in (package / "server").glob("*.py"))]
+    return {"__main__.py": MAIN, **{f"windlass/{name}": (package / name).read_text() for name in found}}
 
 
 def packed() -> bytes:

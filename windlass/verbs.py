@@ -261,7 +261,7 @@ def logs(app: str | None, process: str | None, follow: bool, lines: str, env: st
             if error.status != Status.INTERRUPTED:
                 raise
     if process and not seen and not follow:
-        screen.note(f"the log has no line of {process}; write it as in the Procfile, such as web or worker")
+        screen.note(messages.note_no_lines_of(process))
     return Status.DONE
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO
 
+from windlass import messages
 from windlass.server import build, checks, detach, files, job, lock, release_command, upload
 from windlass.server.environment import Context
-from windlass.server.errors import Failure
 from windlass.server.job import Job
 from windlass.server.log import ReleaseLog, now, read_state
 from windlass.server.protocol import Events, Request
@@ -41,7 +41,7 @@ def perform(context: Context, request: Request, stream: BinaryIO, out: Events) -
         raise
     if not target:
         held.release()
-        out.note("the app has no release yet: nothing to restart")
+        out.note(messages.note_nothing_to_restart())
         out.result({"release": None, "previous": None, "colour": None, "seconds": work.seconds})
         return True
     before = log.state
@@ -81,20 +81,17 @@ def _target(work: Job) -> str:
 def _rollback_target(log: ReleaseLog, to: str) -> str:
     live = log.state.release
     good = [name for name in log.good() if name != live]
-    listing = "see fab releases"
     if not live:
-        raise Failure("not-deployed", "the app has no release yet", "run fab deploy first")
+        raise messages.not_deployed()
     if not to:
         older = [name for name in good if name < live]
         if not older:
-            raise Failure("nothing-to-roll-back", f"there is no good release older than {live}", listing)
+            raise messages.nothing_to_roll_back_to(live)
         return older[0]
     if to == live:
-        raise Failure("already-live", f"{to} is live already", listing)
+        raise messages.already_live(to)
     if to not in good:
-        known = {"bad": "is marked bad", "failed": "failed"}
-        what = known.get(log.status(to), "is no longer here") if to in log.entries else "is no release of this app"
-        raise Failure("no-such-release", f"{to} {what}", listing)
+        raise messages.release_not_usable(to, log.status(to) if to in log.entries else "")
     return to
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from windlass import messages
 from windlass.server import environment, files, identity, install, names, procfile, runner
 from windlass.server.environment import Context
 from windlass.server.errors import Failure
@@ -41,11 +43,7 @@ class Builder:
         self._extract(archive)
         settings = self.context.settings
         if not self.folder.is_dir():
-            raise Failure(
-                "no-directory",
-                f"the folder {settings.directory} is not in the commit",
-                "correct `directory` in the app's entry",
-            )
+            raise messages.folder_not_in_commit(settings.directory)
         processes = procfile.processes_of(settings, self.release)
         with identity.reading_as(settings.builder):
             chosen = install.plan(self.context, self.release, processes)
@@ -57,14 +55,16 @@ class Builder:
         self._link_settings()
         self._compile()
 
-    def _run(self, arguments: Sequence[str], step: str, hint: str, env: Mapping[str, str] = BASE) -> None:
-        """Run one command as the build user in the app's folder, its output passed on."""
+    def _run(self, arguments: Sequence[str], failed: Callable[[str], Failure], env: Mapping[str, str] = BASE) -> None:
+        """Run one command as the build user in the app's folder, its output passed on; `failed` makes the message."""
         cwd = self.folder if self.folder.is_dir() else self.release
         user = runner.user(self.context.settings.builder)
         outcome = runner.run(runner.Task(arguments, user, cwd, env, umask=0o027), self.events.output)
         if outcome.status:
             tail = list(outcome.tail)
-            raise Failure("build-failed", f"{step} failed: {_last(tail, outcome.status)}", hint, log=tail)
+            failure = failed(_last(tail, outcome.status))
+            failure.log = tail
+            raise failure
 
     def _make_folder(self) -> None:
         user = runner.user(self.context.settings.builder)
@@ -84,7 +84,7 @@ class Builder:
             task = runner.Task(command, user, self.release, BASE, stdin=file, umask=0o027)
             outcome = runner.run(task, self.events.output)
         if outcome.status:
-            raise Failure("build-failed", f"the archive cannot be unpacked: {_last(list(outcome.tail), 1)}")
+            raise messages.archive_unreadable(_last(list(outcome.tail), 1))
 
     def _install(self, chosen: install.Plan) -> None:
         env = install.environment(self.context, self.release)
@@ -97,11 +97,15 @@ class Builder:
                 "--relocatable",
                 str(self.release / ".venv"),
             ]
-            self._run(python, "making the environment", 'name another one in the entry, as `python: "3.13"`', env)
+            self._run(python, messages.environment_not_made, env)
+
+        def failed(reason: str) -> Failure:
+            return messages.packages_not_installed(reason, chosen.kind, chosen.source)
+
         for command in install.commands(self.context.paths, chosen, self.release, copied=copied):
-            self._run(command, "installing the packages", _install_hint(chosen), env)
+            self._run(command, failed, env)
         if added := install.gunicorn_command(self.context.paths, chosen, self.release):
-            self._run(added, "installing gunicorn", "add gunicorn to the app's own packages", env)
+            self._run(added, messages.gunicorn_not_installed, env)
         if not copied:
             writer = ["sh", "-c", f"printf %s {chosen.key} > {KEY_FILE}"]
             user = runner.user(self.context.settings.builder)
@@ -122,18 +126,18 @@ class Builder:
         """Link `.env`, after the build: its user may not read the file, and has what is in it as environment."""
         target = shlex.quote(str(self.context.paths.env))
         script = f"[ -e .env ] || [ -L .env ] || ln -s {target} .env"
-        self._run(["sh", "-c", script], "linking .env", "")
+        self._run(["sh", "-c", script], messages.env_file_not_linked)
 
     def _share(self, name: str) -> None:
         """Make a folder outlive the release; what the commit ships there is copied once."""
         if not names.is_inside(name):
-            raise Failure("settings", f"the shared folder {name} is outside the app")
+            raise messages.shared_outside(name)
         target = self.context.paths.shared / name
         if not target.exists():
             self._fill(target, self.folder / name)
         arguments = [name, str(target)]
         script = 'mkdir -p -- "$(dirname -- "$1")" && rm -rf -- "$1" && ln -s -- "$2" "$1"'
-        self._run(["sh", "-c", script, "sh", *arguments], f"linking the shared folder {name}", "")
+        self._run(["sh", "-c", script, "sh", *arguments], partial(messages.shared_not_linked, name))
 
     def _fill(self, target: Path, source: Path) -> None:
         """Make the shared folder as the app's user, who owns it; a copy that was cut off is no folder yet."""
@@ -145,17 +149,14 @@ class Builder:
         command = ["sh", "-c", script, "sh", str(target), str(source)]
         outcome = runner.run(runner.Task(command, user, self.context.paths.shared, BASE), self.events.output)
         if outcome.status:
-            raise Failure("build-failed", f"the shared folder {target} cannot be made", log=list(outcome.tail))
+            failure = messages.shared_not_made(target)
+            failure.log = list(outcome.tail)
+            raise failure
 
     def _run_build(self, command: str) -> None:
         env = environment.of_process(self.context, self.release.name, "build")
         env |= {"HOME": str(self.context.paths.cache), "USER": self.context.settings.builder}
-        self._run(
-            ["sh", "-c", command],
-            "the app's build command",
-            "run it on your machine: `build` of the entry",
-            env,
-        )
+        self._run(["sh", "-c", command], messages.build_command_failed, env)
 
     def _compile(self) -> None:
         """Compile the app's own code: processes may not write beside it, and start faster."""
@@ -180,12 +181,3 @@ def _last(tail: list[str], status: int) -> str:
     marked = [number for number, line in enumerate(said) if line.startswith(("error:", "No solution", "Because"))]
     words = said[marked[0] :] if marked else said[-1:] or [f"status {status}"]
     return " ".join(words)[:300]
-
-
-def _install_hint(chosen: install.Plan) -> str:
-    hints = {
-        "lock": "run `uv lock` and `uv sync --locked --no-dev` on your machine, and commit uv.lock",
-        "requirements": f"correct {chosen.source}; what has to be compiled may need `packages:` in the entry",
-        "project": "correct pyproject.toml; what has to be compiled may need `packages:` in the entry",
-    }
-    return hints[chosen.kind]

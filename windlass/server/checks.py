@@ -7,9 +7,9 @@ import shutil
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from windlass import messages
 from windlass.server import environment, lock, runner
 from windlass.server.environment import Context
 from windlass.server.errors import Failure
@@ -19,7 +19,6 @@ FREE_BYTES = 300 * 1024**2
 FREE_INODES = 10_000
 CONNECT = 3.0
 PORTS = {"postgresql": 5432, "redis": 6379}
-PROVISION = "run ansible-playbook site.yml"
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Check:
 
 def all_checks(context: Context, *, size: int = 0, with_lock: bool = True) -> list[Check]:
     """Look at everything that a release needs; `size` is the archive's, in bytes."""
-    found = [_lock(context)] if with_lock else []
+    found = [_guard("lock", lambda: _lock(context))] if with_lock else []
     parts: list[tuple[str, Callable[[Context], str]]] = [
         ("settings", _settings),
         ("uv", _uv),
@@ -46,7 +45,7 @@ def all_checks(context: Context, *, size: int = 0, with_lock: bool = True) -> li
         ("supervisor", _supervisor),
         ("nginx", _nginx),
     ]
-    found += [_disk(context, size), _inodes(context)]
+    found += [_guard("disk", lambda: _disk(context, size)), _guard("inodes", lambda: _inodes(context))]
     found += [_guard(name, lambda context=context, look=look: look(context)) for name, look in parts]  # type: ignore[misc]
     for service in context.settings.services:
         found.append(_guard(service, lambda service=service: _service(context, service)))  # type: ignore[misc]
@@ -57,7 +56,7 @@ def require(context: Context, size: int = 0) -> None:
     """Raise `Failure` for the first check that is not passed."""
     for check in all_checks(context, size=size, with_lock=False):
         if not check.ok:
-            raise Failure("check-failed", f"{check.name}: {check.message}", check.hint)
+            raise messages.check_failed(check.name, check.message, check.hint)
 
 
 def _guard(name: str, look: Callable[[], str]) -> Check:
@@ -67,25 +66,27 @@ def _guard(name: str, look: Callable[[], str]) -> Check:
         return Check(name, False, failure.message, failure.hint)
 
 
-def _lock(context: Context) -> Check:
+def _lock(context: Context) -> str:
     held = lock.holder(context.paths.state / "lock")
-    if held is None:
-        return Check("lock", True, "free")
-    message = f"{held.get('by', 'somebody')} has it since {held.get('since', 'a moment ago')}"
-    return Check("lock", False, message, "wait until that deploy is done")
+    if held is not None:
+        raise messages.locked(held)
+    return "free"
 
 
-def _disk(context: Context, size: int) -> Check:
+def _disk(context: Context, size: int) -> str:
     free = min(shutil.disk_usage(path).free for path in (context.paths.home, context.paths.state))
-    message = f"{free // 1024**2} MB free"
-    return Check("disk", free >= FREE_BYTES + 4 * size, message, "remove what is not needed on the server's disk")
+    if free < FREE_BYTES + 4 * size:
+        raise messages.disk_short(free // 1024**2)
+    return f"{free // 1024**2} MB free"
 
 
-def _inodes(context: Context) -> Check:
+def _inodes(context: Context) -> str:
     status = os.statvfs(context.paths.home)
-    enough = status.f_files == 0 or status.f_favail >= FREE_INODES
-    message = f"{status.f_favail} free" if status.f_files else "the file system does not count them"
-    return Check("inodes", enough, message, "remove files that are not needed on the server's disk")
+    if status.f_files == 0:
+        return "the file system does not count them"
+    if status.f_favail < FREE_INODES:
+        raise messages.inodes_short(status.f_favail)
+    return f"{status.f_favail} free"
 
 
 def _settings(context: Context) -> str:
@@ -94,13 +95,13 @@ def _settings(context: Context) -> str:
         try:
             runner.user(name)
         except KeyError:
-            raise Failure("settings", f"there is no user {name}", PROVISION) from None
+            raise messages.user_missing(name) from None
     return "readable"
 
 
 def _uv(context: Context) -> str:
     if not os.access(context.paths.uv, os.X_OK):
-        raise Failure("uv", f"{context.paths.uv} is missing", PROVISION)
+        raise messages.uv_missing(context.paths.uv)
     return str(context.paths.uv)
 
 
@@ -108,14 +109,14 @@ def _python(context: Context) -> str:
     if context.settings.python:
         return f"{context.settings.python}, by uv"
     if not context.paths.python.exists():
-        raise Failure("python", f"{context.paths.python} is missing", PROVISION)
+        raise messages.python_missing(context.paths.python)
     return str(context.paths.python.resolve())
 
 
 def _supervisor(context: Context) -> str:
     state = Supervisor(context.paths.supervisor_socket).call("getState")["statename"]
     if state != "RUNNING":
-        raise Failure("supervisor", f"Supervisor is {state}", "try again when it runs")
+        raise messages.supervisor_not_running(state)
     return "running"
 
 
@@ -124,7 +125,7 @@ def _nginx(context: Context) -> str:
     if front is None:
         return "not on this server"
     address = (str(front.get("address", "127.0.0.1")), int(str(front.get("port", 443))))
-    return _connect(socket.AF_INET, address, "nginx", "run `systemctl status nginx` on the server")
+    return _connect(socket.AF_INET, address, "nginx")
 
 
 def _service(context: Context, service: str) -> str:
@@ -136,7 +137,7 @@ def _service(context: Context, service: str) -> str:
         family, address = address_of(url, service)
     except ValueError:  # of a password with a slash in it, say, which the app may understand: nothing of it is shown
         return f"{key} is not written as a URL: not looked at"
-    return _connect(family, address, service, f"is {service} up on the server? see `systemctl status {service}*`")
+    return _connect(family, address, service)
 
 
 def address_of(url: str, service: str) -> tuple[int, str | tuple[str, int]]:
@@ -151,7 +152,7 @@ def address_of(url: str, service: str) -> tuple[int, str | tuple[str, int]]:
     return socket.AF_INET, (host or "localhost", port)
 
 
-def _connect(family: int, address: str | tuple[str, int], name: str, hint: str) -> str:
+def _connect(family: int, address: str | tuple[str, int], name: str) -> str:
     try:
         if isinstance(address, tuple):
             socket.create_connection(address, CONNECT).close()
@@ -161,5 +162,5 @@ def _connect(family: int, address: str | tuple[str, int], name: str, hint: str) 
                 opened.connect(address)
     except OSError as error:
         where = address if isinstance(address, str) else f"{address[0]}:{address[1]}"
-        raise Failure(name, f"{name} does not answer at {Path(where)} ({error.strerror or error})", hint) from None
+        raise messages.service_silent(name, where, error.strerror or str(error)) from None
     return "answers"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
-from windlass.server.errors import Failure
+from windlass import messages
 from windlass.server.shell import Word, segments, split, with_exec
 
 RUNNERS = ("uv", "poetry", "pipenv", "pdm", "rye")
@@ -109,11 +109,7 @@ def web_command(command: str, web: Web) -> tuple[str, bool]:
             return with_exec(groups)
     if re.search(r"\$\{?SOCKET\b", command):
         return with_exec(groups)
-    raise Failure(
-        "web-command",
-        f"the web command names no server that can be put on a socket: {command[:120]}",
-        f"start it with one of {', '.join(SERVERS)}, or let it listen on the path in $SOCKET",
-    )
+    raise messages.web_command_unknown(command, list(SERVERS))
 
 
 def plain_command(command: str) -> tuple[str, bool]:

@@ -12,7 +12,8 @@ from io import FileIO
 from pathlib import Path
 from typing import NoReturn
 
-from windlass.server.errors import Failure, unexpected
+from windlass import messages
+from windlass.server.errors import Failure
 from windlass.server.protocol import Events
 
 POLL = 0.02
@@ -28,7 +29,7 @@ def guarded(work: Work, events: Events, has_switched: Has) -> bool:
     except Exception as error:
         if not isinstance(error, Failure):
             traceback.print_exc()
-        failure = error if isinstance(error, Failure) else unexpected(error)
+        failure = error if isinstance(error, Failure) else messages.unexpected(error)
         failure.phase = failure.phase or events.phase_name
         failure.switched = failure.switched or has_switched()
         events.send(failure.as_result())
@@ -71,7 +72,7 @@ def _work(work: Work, handle: int, errors: Path, has_switched: Has) -> NoReturn:
 
 def _interrupted(_number: int, _frame: object) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise Failure("interrupted", "the server is shutting down, or somebody ended the deploy")
+    raise messages.shutting_down()
 
 
 def _relay(pid: int, file: FileIO, out: Events, has_switched: Has) -> bool:
@@ -91,7 +92,7 @@ def _relay(pid: int, file: FileIO, out: Events, has_switched: Has) -> bool:
             ended = status if done else None
             time.sleep(0 if done else POLL)
     if not said_result:
-        failure = Failure("interrupted", "the release program ended before its work was done", "deploy again")
+        failure = messages.program_ended()
         failure.switched = has_switched()
         out.send(failure.as_result())
     return ended == 0 and said_result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from windlass.server.errors import Failure
+from windlass import messages
 
 KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 ENTRY = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)='((?:[^'\\]|\\.)*)'[ \t]*(?:\n|\Z)", re.DOTALL)
@@ -24,11 +24,7 @@ def parse(text: str) -> dict[str, str]:
             position = entry.end()
         else:
             line = text.count("\n", 0, position) + 1
-            raise Failure(
-                "settings",
-                f"line {line} of the app's settings file is not KEY='value'",
-                "run ansible-playbook site.yml: it writes the file anew",
-            )
+            raise messages.env_file_damaged(line)
     return values
 
 

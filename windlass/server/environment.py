@@ -6,8 +6,8 @@ import os
 import pwd
 from dataclasses import dataclass
 
+from windlass import messages
 from windlass.server import envfile
-from windlass.server.errors import Failure
 from windlass.server.paths import Paths
 from windlass.server.settings import Settings
 
@@ -27,7 +27,7 @@ def app_values(paths: Paths) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
-        raise Failure("settings", f"{paths.env} cannot be read: {error}") from error
+        raise messages.env_file_unreadable(paths.env, str(error)) from error
 
 
 def workers(settings: Settings) -> int:

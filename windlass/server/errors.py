@@ -36,8 +36,3 @@ class Failure(Exception):  # noqa: N818 - it is the end of an action, and not on
         if self.lock is not None:
             error["lock"] = self.lock
         return {"event": "result", "ok": False, "switched": self.switched, "error": error}
-
-
-def unexpected(error: Exception) -> Failure:
-    """Return the failure that stands for an error nobody foresaw."""
-    return Failure("internal", f"the release program failed: {type(error).__name__}: {error}")

@@ -9,9 +9,9 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from windlass import messages
 from windlass.server import command
 from windlass.server.environment import Context
-from windlass.server.errors import Failure
 from windlass.server.paths import Paths
 
 LOCK, PROJECT, REQUIREMENTS = "uv.lock", "pyproject.toml", "requirements.txt"
@@ -53,21 +53,13 @@ def plan(context: Context, release: Path, processes: dict[str, str]) -> Plan:
 def _source(folder: Path, named: str) -> tuple[str, str]:
     if named:
         if not (folder / named).is_file():
-            raise Failure(
-                "no-requirements",
-                f"the requirements file {named} is not in the commit",
-                "correct `requirements` in the app's entry, or commit the file",
-            )
+            raise messages.requirements_not_in_commit(named)
         return "requirements", named
     kinds = ((LOCK, "lock"), (REQUIREMENTS, "requirements"), (PROJECT, "project"))
     for name, kind in kinds:
         if (folder / name).is_file() and (name != LOCK or (folder / PROJECT).is_file()):
             return kind, name
-    raise Failure(
-        "no-requirements",
-        "nothing says which packages the app needs: no uv.lock, requirements.txt or pyproject.toml",
-        "add a requirements.txt, or name it with `requirements` (its folder with `directory`) in the entry",
-    )
+    raise messages.no_requirements()
 
 
 def _included(folder: Path, source: str) -> list[str]:

@@ -9,6 +9,7 @@ import socket
 import sys
 from pathlib import Path
 
+from windlass import messages
 from windlass.server import command, environment, names, procfile, settings
 from windlass.server.environment import Context
 from windlass.server.errors import Failure
@@ -55,7 +56,7 @@ def command_line(context: Context, folder: Path, process: str, colour: str) -> s
     """Return the shell line of the process; `Failure` when the release has no such process."""
     processes = procfile.processes_of(context.settings, folder)
     if process not in processes:
-        raise Failure("no-process", f"the release has no process named {process}")
+        raise messages.no_such_process(process)
     if not colour:
         return command.plain_command(processes[process])[0]
     return command.web_command(processes[process], web_of(context, folder, colour))[0]

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from windlass.server.errors import Failure
+from windlass import messages
 from windlass.server.protocol import Events
 
 ATTEMPTS = 10
@@ -61,22 +61,13 @@ def take(path: Path, note: dict[str, object], waits: Callable[[Held], bool] = re
         while not _locked(handle):
             held = _note(path)
             if not waits(held):
-                raise Failure("locked", describe(held), "wait until it is done, or type --wait", lock=held)
+                raise messages.locked(held)
     except BaseException:
         os.close(handle)
         raise
     lock = Lock(handle, {})
     lock.tell(**note)
     return lock
-
-
-def describe(held: Held) -> str:
-    """Return who has the lock, since when and for what."""
-    return (
-        f"{held.get('by', 'somebody')} has the lock since {held.get('since', 'a moment ago')}: "
-        f"{held.get('action', 'deploy')} of {held.get('version') or 'an earlier release'}, "
-        f"phase {held.get('phase', 'check')}"
-    )
 
 
 class Waiting:
@@ -100,7 +91,7 @@ class Waiting:
             raise BrokenPipeError
         if self.wait and time.monotonic() - self.said > NOTE_EVERY:
             self.said = time.monotonic()
-            self.out.note(f"waiting: {describe(held)}")
+            self.out.note(messages.note_waiting(held))
         return True
 
 

@@ -22,8 +22,9 @@ def main(prefix: Path = Path("/")) -> int:
 
 
 def _serve(prefix: Path) -> bool:
+    from windlass import messages
     from windlass.server import protocol
-    from windlass.server.errors import Failure, unexpected
+    from windlass.server.errors import Failure
 
     out = protocol.Events(sys.stdout.fileno(), strict=True)
     try:
@@ -32,7 +33,7 @@ def _serve(prefix: Path) -> bool:
     except ConnectionError:
         raise
     except Exception as error:
-        failure = error if isinstance(error, Failure) else unexpected(error)
+        failure = error if isinstance(error, Failure) else messages.unexpected(error)
         failure.phase = failure.phase or out.phase_name
         out.send(failure.as_result())
         return False

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from windlass.server.errors import Failure
+from windlass import messages
 from windlass.server.settings import Settings
 
 POLL = 0.02
@@ -106,7 +106,5 @@ def wait_until_well(path: Path, settings: Settings, check: Callable[[], None]) -
         time.sleep(min(delay, left))
     check()
     if answer.status:
-        message = f"the health path {settings.health_path} answered {answer.status}"
-    else:
-        message = f"the app {answer} within {settings.health_timeout} s (asked for {settings.health_path})"
-    raise Failure("probe-failed", message, "nothing changed for visitors: see the log, mend it and deploy again")
+        raise messages.probe_answered(settings.health_path, answer.status)
+    raise messages.probe_silent(str(answer), settings.health_timeout, settings.health_path)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from windlass import messages
 from windlass.server import identity, names
-from windlass.server.errors import Failure
 from windlass.server.settings import Settings
 
 TAKEN = [f"web-{colour}" for colour in names.COLOURS]
@@ -22,7 +22,7 @@ def parse(text: str) -> dict[str, str]:
             continue
         match = LINE.fullmatch(line)
         if not match:
-            raise Failure("procfile", f"line {number} of the Procfile is not `name: command`: {line[:80]}")
+            raise messages.procfile_line(number, line)
         processes[match[1]] = match[2].strip()
     return processes
 
@@ -33,15 +33,9 @@ def processes_of(settings: Settings, release: Path) -> dict[str, str]:
     if "web" not in found and settings.wsgi:
         found["web"] = f"gunicorn {settings.wsgi}"
     if "web" not in found:
-        raise Failure(
-            "no-web-process",
-            "nothing says how to start the app: no Procfile with a `web:` line, no `wsgi`, no `processes`",
-            "add `wsgi: module:callable` to the app's entry, or a Procfile to its repository",
-        )
+        raise messages.no_web_process()
     if taken := [name for name in found if name in TAKEN]:
-        raise Failure(
-            "procfile", f"a process may not be named {taken[0]}: it is what runs `web`", "give it another name"
-        )
+        raise messages.process_name_taken(taken[0])
     return found
 
 
@@ -53,7 +47,7 @@ def _text(settings: Settings, release: Path) -> str:
                 if (folder / "Procfile").is_file():
                     return (folder / "Procfile").read_text(errors="replace")
     except OSError as error:
-        raise Failure("procfile", f"the Procfile cannot be read: {error.strerror}", "commit it as a file") from error
+        raise messages.procfile_unreadable(error.strerror or str(error)) from error
     return ""
 
 

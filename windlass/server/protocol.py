@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from windlass import messages
 from windlass.server import names
 from windlass.server.errors import Failure
 
@@ -53,29 +54,21 @@ def parse(line: bytes) -> Request:
     try:
         data = json.loads(line)
     except ValueError:
-        raise _bad("is not one line of JSON") from None
+        raise messages.bad_request("is not one line of JSON") from None
     if not isinstance(data, dict) or data.get("protocol") != VERSION:
-        raise Failure(
-            "protocol",
-            f"this server speaks protocol {VERSION}",
-            "bring both sides to one version: run ansible-playbook site.yml from this checkout",
-        )
+        raise messages.wrong_protocol(VERSION)
     archive = data.pop("archive", None)
     if archive is not None:
         if not isinstance(archive, dict) or set(archive) != {"size", "sha256"}:
-            raise _bad("has a wrong archive")
+            raise messages.bad_request("has a wrong archive")
         data |= archive
     del data["protocol"]
     checked = {key: _value(key, value) for key, value in data.items() if value is not None}
     if "action" not in checked or "app" not in checked:
-        raise _bad("lacks action or app")
+        raise messages.bad_request("lacks action or app")
     request = Request(**checked)  # type: ignore[arg-type]
     _complete(request)
     return request
-
-
-def _bad(what: str) -> Failure:
-    return Failure("bad-request", f"the request {what}", "the client and the server do not fit each other")
 
 
 def _value(key: str, value: object) -> object:
@@ -102,7 +95,7 @@ def _value(key: str, value: object) -> object:
     else:
         good = key == "action" and value in ACTIONS
     if not good:
-        raise _bad(f"has a wrong {key if key.isidentifier() else 'key'}")
+        raise messages.bad_request(f"has a wrong {key if key.isidentifier() else 'key'}")
     return value
 
 
@@ -111,7 +104,7 @@ def _complete(request: Request) -> None:
     for key in needed.get(request.action, ()):
         value = getattr(request, key)
         if not value and value is not False:
-            raise _bad(f"lacks {key}")
+            raise messages.bad_request(f"lacks {key}")
 
 
 class Events:

@@ -9,9 +9,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from windlass import messages
 from windlass.server import checks, environment, lock, programs, runner, sockets
 from windlass.server.environment import Context
-from windlass.server.errors import Failure
 from windlass.server.log import ReleaseLog
 from windlass.server.protocol import Events, Request
 from windlass.server.supervisor import UP, Process, Supervisor
@@ -83,7 +83,7 @@ def run(context: Context, log: ReleaseLog, request: Request, events: Events) -> 
     """Run a command as the app would: its user, folder, settings and live release; end it with its client."""
     live = log.state.release
     if not live:
-        raise Failure("not-deployed", "the app has no release yet", "run fab deploy first")
+        raise messages.not_deployed()
     settings = context.settings
     task = runner.Task(
         ["/bin/sh", "-c", request.command],
@@ -104,7 +104,7 @@ def logs(context: Context, request: Request, events: Events) -> dict[str, object
     wanted = re.compile(rf"(?:^|\s){re.escape(tag)}(?:\[\d+\])?:") if request.process else None
     sources = _sources(context, request.process)
     if not sources:
-        raise Failure("no-log", "the app has printed nothing yet", "run fab status")
+        raise messages.no_log()
     events.phase_name = "logs"
     filtered = wanted if sources == [context.paths.log] else None
     followers = [Follower(path) for path in sources]

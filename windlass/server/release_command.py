@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from windlass import messages
 from windlass.server import command, environment, procfile, runner
-from windlass.server.errors import Failure
 from windlass.server.job import Job
 from windlass.server.tail import LINES, Watch, because, reason
 
@@ -29,9 +29,6 @@ def run(work: Job, release: str) -> None:
             # Some commands tell the log alone why they failed.
             tail = list(outcome.tail)
             tail = tail if reason(tail) else [*tail, *logged.lines()[-LINES:]]
-            raise Failure(
-                "release-failed",
-                f"the release command failed with status {outcome.status}{because(tail)}",
-                "nothing changed for visitors: see the log, mend it and deploy again",
-                log=tail,
-            )
+            failure = messages.release_command_failed(outcome.status, because(tail))
+            failure.log = tail
+            raise failure

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 
+from windlass import messages
 from windlass.server import command, files, names, probe, procfile, programs, sockets
 from windlass.server.errors import Failure
 from windlass.server.job import Job
@@ -104,11 +105,7 @@ class Rollout:
         probe.wait_until_well(path, self.context.settings, self._check_alive)
         wrong = sockets.strangers(path, self.new.release, self.pid)
         if wrong:
-            raise Failure(
-                "wrong-release",
-                f"processes {wrong} behind the new socket are not of release {self.new.release}",
-                "end them on the server and deploy again",
-            )
+            raise messages.wrong_release(wrong, self.new.release)
 
     def _check_alive(self) -> None:
         found = self.supervisor.group(self._web(self.new.colour))
@@ -116,12 +113,8 @@ class Rollout:
         if process and process.state in UP and process.pid in (self.pid or process.pid, 0):
             self.pid = self.pid or process.pid
             return
-        said = f" ({process.error})" if process and "too quickly" not in process.error and process.error else ""
-        raise Failure(
-            "start-failed",
-            f"the new release ended while it started{said}",
-            "nothing changed for visitors: mend it and deploy again",
-        )
+        said = process.error if process and "too quickly" not in process.error else ""
+        raise messages.start_failed(said)
 
     # switch and back
 
@@ -159,11 +152,7 @@ class Rollout:
             if answer.status and answer.status < 500:
                 return
             time.sleep(delay)
-        raise Failure(
-            "front-failed",
-            f"through nginx, https://{settings.domains[0]}{settings.health_path} {answer}; switched back",
-            "run `systemctl status nginx` on the server",
-        )
+        raise messages.front_failed(f"https://{settings.domains[0]}{settings.health_path}", str(answer))
 
     def _commit(self, live: State, idle: State) -> None:
         """Make the files say what runs, so that a reboot from here on comes up with `live`, entire."""
@@ -221,7 +210,7 @@ class Rollout:
         with contextlib.suppress(Failure):
             graceful = command.is_graceful(self._web_line(self.old.release))
         if not sockets.drain(path, limit, connections_too=not graceful):
-            self.job.events.note(f"requests still waited for the old release after {limit} s; it is stopped now")
+            self.job.events.note(messages.note_requests_cut(limit))
 
     def retire(self) -> None:
         """Bring the other processes to the new release, then stop the old colour."""
@@ -287,17 +276,13 @@ class Rollout:
             if settled is not None and time.monotonic() >= settled:
                 return
             if time.monotonic() > end:
-                raise Failure("worker-failed", "the other processes did not come up with the new release")
+                raise messages.processes_not_up()
             time.sleep(POLL)
 
     def _is_new(self, process: Process) -> bool:
         if process.state not in UP:
             name = process.group.removeprefix(f"{self.context.settings.name}-")
-            raise Failure(
-                "worker-failed",
-                f"the process {name} ended as it started",
-                "see the log, mend it and deploy again",
-            )
+            raise messages.process_ended(name)
         return sockets.release_of(process.pid) == self.new.release
 
     def _stop_limit(self) -> float:

@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from windlass import messages
 from windlass.server import names
-from windlass.server.errors import Failure
-
-HINT = "run ansible-playbook site.yml: it writes the app's settings"
 
 
 @dataclass(frozen=True)
@@ -55,11 +53,9 @@ def load(path: Path) -> Settings:
     try:
         data = json.loads(path.read_text())
     except FileNotFoundError:
-        raise Failure(
-            "unknown-app", f"no app {path.stem} on this server", "run ansible-playbook site.yml first"
-        ) from None
+        raise messages.app_not_here(path.stem) from None
     except (OSError, ValueError) as error:
-        raise Failure("settings", f"{path} cannot be read: {error}", HINT) from error
+        raise messages.settings_unreadable(path, str(error)) from error
     return read(data)
 
 
@@ -73,12 +69,12 @@ def read(data: Mapping[str, object]) -> Settings:
                 values["front"] = None
             continue
         if not _is(str(item.type), value):
-            raise Failure("settings", f"the app's {item.name} must be {item.type}: {value!r}", HINT)
+            raise messages.setting_of_wrong_kind(item.name, str(item.type), repr(value))
         values[item.name] = value
     try:
         settings = Settings(**values)  # type: ignore[arg-type]
     except TypeError:
-        raise Failure("settings", "the app's settings lack name or domains", HINT) from None
+        raise messages.settings_incomplete() from None
     _check(settings)
     return settings
 
@@ -99,4 +95,4 @@ def _check(settings: Settings) -> None:
     wrong += [folder for folder in (settings.directory, *settings.shared) if not names.is_inside(folder)]
     wrong += [] if names.APP.fullmatch(settings.name) else [settings.name]
     if wrong or not settings.domains:
-        raise Failure("settings", f"the app's settings hold a name that is refused: {wrong}", HINT)
+        raise messages.settings_refused(wrong)

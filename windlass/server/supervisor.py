@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from windlass.server.errors import Failure
+from windlass import messages
 
 POLL = 0.02
 BAD_NAME, ALREADY_STARTED, NOT_RUNNING, ALREADY_ADDED = 10, 60, 70, 90
@@ -77,14 +77,10 @@ class Supervisor:
         except xmlrpc.client.Fault as fault:
             if fault.faultCode in allow:
                 return None
-            hint = "run `supervisorctl reread` on the server" if fault.faultCode == CANT_REREAD else ""
-            raise Failure("supervisor", f"Supervisor refused {method}: {fault.faultString}", hint) from fault
+            unread = fault.faultCode == CANT_REREAD
+            raise messages.supervisor_refused(method, fault.faultString, unread) from fault
         except (OSError, http.client.HTTPException) as error:
-            raise Failure(
-                "supervisor",
-                f"Supervisor does not answer on {self.path}: {error}",
-                "run `systemctl status supervisor` on the server",
-            ) from error
+            raise messages.supervisor_silent(self.path, str(error)) from error
 
     def processes(self) -> list[Process]:
         """Return every process that Supervisor knows."""
@@ -126,7 +122,7 @@ class Supervisor:
         last = end + KILLED
         while running := [item for item in self._of(wanted) if item.state not in DOWN]:
             if time.monotonic() > last:
-                raise Failure("supervisor", f"{running[0].full_name} (pid {running[0].pid}) cannot be stopped")
+                raise messages.process_not_stopped(running[0].full_name, running[0].pid)
             if time.monotonic() > end:
                 _kill(running)
             self._ask_to_stop([item for item in running if item.state != "STOPPING"])

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-from windlass.server.errors import Failure
+from windlass import messages
 from windlass.server.protocol import Request
 
 CHUNK = 256 * 1024
@@ -22,12 +22,12 @@ def receive(stream: BinaryIO, request: Request, path: Path) -> None:
         while left:
             data = stream.read(min(left, CHUNK))
             if not data:
-                raise Failure("upload-failed", "the connection ended during the upload", "deploy again")
+                raise messages.upload_cut()
             digest.update(data)
             left -= len(data)
             _write(file.fileno(), data)
     if digest.hexdigest() != request.sha256:
-        raise Failure("upload-failed", "the archive arrived damaged", "deploy again")
+        raise messages.upload_damaged()
 
 
 def _write(handle: int, data: bytes) -> None:
@@ -35,8 +35,4 @@ def _write(handle: int, data: bytes) -> None:
         while data:
             data = data[os.write(handle, data) :]
     except OSError as error:
-        raise Failure(
-            "upload-failed",
-            f"the archive cannot be stored on the server: {error.strerror}",
-            "remove what is not needed on the server's disk and deploy again",
-        ) from error
+        raise messages.upload_not_stored(error.strerror or str(error)) from error
