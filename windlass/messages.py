@@ -284,6 +284,15 @@ def from_server(host: str, message: str, hint: str) -> WindlassError:
     return WindlassError(f"{host}: {message}", hint, Status.FAILED)
 
 
+def stopped_midway(error: WindlassError, done: list[str], release: str, previous: str) -> WindlassError:
+    """One of several hosts failed after others had changed."""
+    status = error.status if error.status == Status.INTERRUPTED else Status.FAILED_AFTER_SWITCH
+    where = f"{', '.join(done)} {'has' if len(done) == 1 else 'have'} {release} now, the other hosts do not"
+    hint = "mend it and run the same again"
+    hint += f", or bring all hosts back with fab rollback --to {previous}" if previous else ""
+    return WindlassError(f"{error.message}; {where}", hint, status, error.log)
+
+
 def unreadable_answer(host: str, line: str) -> WindlassError:
     """The server said something that is not of the protocol."""
     return WindlassError(

@@ -69,7 +69,7 @@ def deploy(
     with source.archive(found, chosen.repository) as archive:
         upload = {"size": archive.size, "sha256": archive.sha256}
 
-        def act(host: Host) -> Event:
+        def act(host: Host, release: str | None) -> Event:
             first = host == chosen.hosts[0]
             message = request(
                 "deploy",
@@ -77,6 +77,7 @@ def deploy(
                 commit=found.commit,
                 version=found.version,
                 archive=upload,
+                release=release,
                 release_command=first,
                 wait=wait,
                 watch=watch,
@@ -94,8 +95,11 @@ def rollback(app: str | None, to: str | None, env: str | None, verbose: bool, wa
     if to is not None and not _RELEASE.fullmatch(to):
         raise messages.bad_release(to)
     screen, chosen = Screen(verbose), inventory.load(env).app(app)
-    message = request("rollback", chosen.name, to=to, wait=wait)
-    _everywhere(chosen, screen, lambda host: call(host, screen, message))
+
+    def act(host: Host, release: str | None) -> Event:
+        return call(host, screen, request("rollback", chosen.name, to=release or to, wait=wait))
+
+    _everywhere(chosen, screen, act)
     return Status.DONE
 
 
@@ -103,7 +107,7 @@ def rollback(app: str | None, to: str | None, env: str | None, verbose: bool, wa
 def restart(app: str | None, env: str | None, verbose: bool) -> int:
     """Start the live release again, without a gap."""
     screen, chosen = Screen(verbose), inventory.load(env).app(app)
-    _everywhere(chosen, screen, lambda host: call(host, screen, request("restart", chosen.name)))
+    _everywhere(chosen, screen, lambda host, _: call(host, screen, request("restart", chosen.name)))
     return Status.DONE
 
 
@@ -112,21 +116,38 @@ def _source(environment: Environment, app: App, version: str | None) -> source.S
     return source.resolve(app.repository, version, app.directory, environment.path, app.where, app.name)
 
 
-def _everywhere(app: App, screen: Screen, act: Callable[[Host], Event]) -> None:
-    """Act on the app's hosts in order; stop at the first that fails, and say which host runs what."""
+def _everywhere(app: App, screen: Screen, act: Callable[[Host, str | None], Event]) -> None:
+    """Act on the app's hosts in order, the later ones with the release of the first; stop where one fails."""
+    first: Event = {}
+    done: list[str] = []
+    refusal: WindlassError | None = None
     for host in app.hosts:
         if len(app.hosts) > 1:
             screen.heading(host.name)
         started = time.monotonic()
         try:
-            data = act(host)
-        except WindlassError:
-            if len(app.hosts) > 1:
-                _report(app, screen)
-            raise
+            data = act(host, first.get("release"))
+        except WindlassError as error:
+            if len(app.hosts) > 1 and isinstance(error, ServerError) and error.code == "already-live":
+                refusal = error
+                screen.note(error.message)
+                continue
+            raise _stopped(app, screen, error, done, first) from error
+        first = first or data
+        done.append(host.name)
         seconds = time.monotonic() - started
-        release = data.get("release", "its release")
-        screen.result(f"{app.name}: {release} is live on {host.name} after {seconds:.1f} s")
+        screen.result(f"{app.name}: {data.get('release', 'its release')} is live on {host.name} after {seconds:.1f} s")
+    if refusal and not done:
+        raise refusal
+
+
+def _stopped(app: App, screen: Screen, error: WindlassError, done: list[str], first: Event) -> WindlassError:
+    """Say what runs where after a failure on one of several hosts, and return what ends the verb."""
+    if len(app.hosts) > 1:
+        _report(app, screen)
+    if not done:
+        return error
+    return messages.stopped_midway(error, done, str(first.get("release")), str(first.get("previous") or ""))
 
 
 def _report(app: App, screen: Screen) -> None:

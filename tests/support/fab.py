@@ -34,19 +34,33 @@ class Fab:
 
     def __call__(self, verb: str, *arguments: str, seconds: float = 300) -> Outcome:
         """Run `fab VERB --env INVENTORY ARGUMENTS` from the top of the repository."""
+        with self.begin(verb, *arguments) as process:
+            return self.end(process, seconds)
+
+    def begin(self, verb: str, *arguments: str) -> subprocess.Popen[str]:
+        """Start a verb and go on; it leads a process group, as it does at a terminal."""
         command = [str(ROOT / ".venv" / "bin" / "fab"), verb, "--env", str(self.inventory), *arguments]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-        result = subprocess.run(
+        return subprocess.Popen(
             command,
             cwd=ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=seconds,
-            check=False,
+            start_new_session=True,
         )
-        return Outcome(result.returncode, result.stdout, result.stderr)
+
+    @staticmethod
+    def end(process: subprocess.Popen[str], seconds: float = 300) -> Outcome:
+        """Wait for a verb that was begun, and return how it ended."""
+        try:
+            output, errors = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        return Outcome(process.returncode, output, errors)
 
     def succeed(self, verb: str, *arguments: str, seconds: float = 300) -> Outcome:
         """Run a verb that must end with exit status 0."""

@@ -1,38 +1,70 @@
 """What the tests of servers share. They run from the outside: SSH, HTTPS, SMTP, SQL.
 
-Every scenario's verify step is given this one tree. A scenario runs `test_<its name>.py`; the scenario `default`,
-which is the whole server, runs the files that `WHOLE_SERVER` names, in that order.
+Every scenario's verify step is given this one tree. A scenario runs `test_<its name>.py`; a scenario of several files
+runs those that `FILES` names, in that order.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 from testinfra.host import Host
 
+from tests.support import fleet
 from tests.support.fab import Fab
+from tests.support.faults import Site
 from tests.support.repository import Repository
+from tests.support.server import Server
 from tests.support.visitor import Visitor
 
 SCENARIO = os.environ.get("MOLECULE_SCENARIO_NAME", "default")
-WHOLE_SERVER = ["test_site.py", "test_release.py", "test_provisioning.py", "test_recovery.py"]
+FILES = {
+    "default": ["test_site.py", "test_release.py", "test_provisioning.py", "test_recovery.py"],
+    # What takes the server down comes last.
+    "faults": [
+        "test_faults_fleet.py",
+        "test_faults_release.py",
+        "test_faults_client.py",
+        "test_faults_plan.py",
+        "test_faults_hooks.py",
+        "test_faults_database.py",
+        "test_faults_processes.py",
+        "test_faults_disk.py",
+        "test_faults_server.py",
+    ],
+}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep the tests that are about this scenario, in the order of its files."""
-    files = WHOLE_SERVER if SCENARIO == "default" else [f"test_{SCENARIO}.py"]
-    kept = [item for item in items if item.path.name in files]
+    files = FILES.get(SCENARIO, [f"test_{SCENARIO}.py"])
+    kept = [item for item in items if item.path.name in files and is_of_the_first_server(item)]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = sorted(kept, key=lambda item: files.index(item.path.name))
 
 
+def is_of_the_first_server(item: pytest.Item) -> bool:
+    """Whether a test asks no server, or the first: in the scenario of faults `host` is that one."""
+    if SCENARIO != "faults" or not isinstance(item, pytest.Function) or not hasattr(item, "callspec"):
+        return True
+    host = item.callspec.params.get("_testinfra_host")
+    return host is None or host.backend.get_pytest_id() == "ansible://one"
+
+
 @pytest.fixture(scope="session")
-def inventory() -> Path:
+def whole_inventory() -> Path:
     """Return the directory of the inventory that the scenario's machines are in."""
     return Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"]) / "inventory"
+
+
+@pytest.fixture(scope="session")
+def inventory(whole_inventory: Path) -> Path:
+    """Return the inventory that the tests use: of several app servers, a view of the first."""
+    return fleet.view(whole_inventory, "one") if SCENARIO == "faults" else whole_inventory
 
 
 @pytest.fixture(scope="session")
@@ -54,10 +86,15 @@ def repository(inventory: Path) -> Repository:
     return Repository.of_guestbook(inventory / "repositories" / "guestbook")
 
 
+def apps(inventory: Path) -> list[str]:
+    """Return the names of the apps of an inventory."""
+    return [app["name"] for app in yaml.safe_load((inventory / "group_vars/all/main.yml").read_text())["apps"]]
+
+
 @pytest.fixture(scope="session")
 def released(fab: Fab, repository: Repository) -> Repository:
-    """Release both apps once; return their repository."""
-    for app in ("guestbook", "visitors"):
+    """Release each app once; return their repository."""
+    for app in apps(fab.inventory):
         fab.succeed("deploy", "--app", app)
     return repository
 
@@ -84,3 +121,19 @@ def journal_on_failure(host: Host, request: pytest.FixtureRequest) -> None:
                 print(host.run("journalctl --no-pager --lines 60").stdout)
 
     request.addfinalizer(show)
+
+
+@pytest.fixture(scope="session")
+def server(inventory: Path) -> Server:
+    """Return a root shell on the first server."""
+    return next(iter(Server.all_of(inventory).values()))
+
+
+@pytest.fixture
+def site(fab: Fab, released: Repository, guestbook: Visitor, server: Server) -> Iterator[Site]:
+    """Return the guestbook's site, for a test that does it harm; its repository is put back afterwards."""
+    released.git("tag", "--force", "works")
+    found = Site(fab, released, guestbook, server)
+    yield found
+    released.git("reset", "--quiet", "--hard", "works")
+    found.wait_until_settled()

@@ -72,7 +72,7 @@ def _target(work: Job) -> str:
     log, request = work.log, work.request
     live = log.state.release
     if request.action == "deploy":
-        return log.new_name(request.commit)
+        return log.new_name(request.commit, request.release)
     if request.action == "restart":
         return live
     return _rollback_target(log, request.to)

@@ -95,10 +95,12 @@ class ReleaseLog:
         """Return the releases on disk that one may go back to, the live one among them, newest first."""
         return [name for name in self.on_disk() if self.status(name) in ("live", "good")]
 
-    def new_name(self, commit: str) -> str:
-        """Return a name later than any other, even when the clock went back."""
+    def new_name(self, commit: str, wanted: str = "") -> str:
+        """Return a name later than any other, even when the clock went back; the one on other hosts if it is that."""
         moment = datetime.now(UTC).replace(microsecond=0)
         known = [*self.entries, *self.on_disk()]
+        if wanted.endswith(f"-{commit[:7]}") and wanted > max(known, default=""):
+            return wanted
         if known:
             newest = datetime.strptime(max(known).partition("-")[0], STAMP).replace(tzinfo=UTC)
             moment = max(moment, newest + timedelta(seconds=1))

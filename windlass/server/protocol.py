@@ -36,6 +36,7 @@ class Request:
     size: int = 0
     sha256: str = ""
     release_command: bool = True
+    release: str = ""
     to: str = ""
     process: str = ""
     follow: bool = False
@@ -79,6 +80,7 @@ def _value(key: str, value: object) -> object:
         "commit": COMMIT,
         "version": TEXT,
         "sha256": DIGEST,
+        "release": names.RELEASE,
         "to": names.RELEASE,
         "process": names.PROCESS,
     }
