@@ -26,6 +26,7 @@ SAMPLES: dict[str, Any] = {
     "list[int]": [41, 42],
     "list[str]": ["guestbook", "diary"],
     "str": "word",
+    "WindlassError": WindlassError("web2: the disk is full", "remove something"),
 }
 FUNCTIONS = [
     function

@@ -176,7 +176,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
 def test_several_hosts_are_done_in_order_and_a_failure_stops_and_reports(
     calls: list[tuple[str, dict[str, Any]]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert verbs.rollback("shop", None, None, False) == Status.FAILED
+    assert verbs.rollback("shop", None, None, False) == Status.FAILED_AFTER_SWITCH
     assert [(host, message["action"]) for host, message in calls] == [
         ("web1", "rollback"),
         ("web2", "rollback"),
@@ -186,7 +186,16 @@ def test_several_hosts_are_done_in_order_and_a_failure_stops_and_reports(
     ]
     seen = capsys.readouterr().err
     assert "web3: r-web3" in seen
-    assert seen.splitlines()[-1] == "error: web2: the disk is full"
+    line = seen.splitlines()[-1]
+    assert line.startswith(
+        "error: web2: the disk is full; web1 has r-web1 now, the other hosts do not; mend it and run"
+    )
+
+
+def test_later_hosts_are_asked_for_the_release_of_the_first(calls: list[tuple[str, dict[str, Any]]]) -> None:
+    verbs.rollback("shop", None, None, False)
+    asked = [message.get("to") for _, message in calls if message["action"] == "rollback"]
+    assert asked == [None, "r-web1"]
 
 
 def test_a_verb_that_needs_an_app_says_which_there_are(
