@@ -54,9 +54,10 @@ class Visitor:
     address: str
     ca: Path
 
-    def connect(self) -> http.client.HTTPSConnection:
+    def connect(self, tls: ssl.SSLContext | None = None) -> http.client.HTTPSConnection:
         """Return a connection that is not yet open; it may be kept for several requests."""
-        return _Connection(self.host, self.address, 443, ssl.create_default_context(cafile=str(self.ca)))
+        tls = tls or ssl.create_default_context(cafile=str(self.ca))
+        return _Connection(self.host, self.address, 443, tls)
 
     def ask(
         self,

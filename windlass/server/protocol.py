@@ -142,11 +142,11 @@ class Events:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Tell a phase's start and end, with its time; a failure in it carries its name."""
+        """Tell a phase's start and end, with its time and the clock's; a failure in it carries its name."""
         self.phase_name = name
         self.on_phase(name)
         start = time.monotonic()
-        self.send({"event": "phase", "phase": name, "status": "start"})
+        self.send({"event": "phase", "phase": name, "status": "start", "at": round(time.time(), 4)})
         status = "failed"
         try:
             yield
@@ -156,7 +156,8 @@ class Events:
             raise
         finally:
             seconds = round(time.monotonic() - start, 3)
-            self.send({"event": "phase", "phase": name, "status": status, "seconds": seconds})
+            end = {"seconds": seconds, "at": round(time.time(), 4)}
+            self.send({"event": "phase", "phase": name, "status": status, **end})
 
     def result(self, data: dict[str, object]) -> None:
         """End with success."""

@@ -1,4 +1,4 @@
-"""What happens around every request: it is counted, and its response gets the security headers."""
+"""What happens around every request: it is counted, and its response gets headers."""
 
 from flask import Flask, Response, request
 
@@ -13,7 +13,7 @@ HEADERS = {
 
 
 def init_app(app: Flask) -> None:
-    """Count requests and add headers."""
+    """Count requests, add the security headers, and say which release answers."""
     meter = app.extensions["meter"] = Meter()
 
     @app.before_request
@@ -26,5 +26,6 @@ def init_app(app: Flask) -> None:
             response.headers.setdefault(name, value)
         if request.blueprint in {"api", "ops", "tests"}:
             response.headers.setdefault("Cache-Control", "no-store")
+        response.headers["X-Release"] = app.config["RELEASE"]
         meter.beat("web")
         return response

@@ -15,6 +15,12 @@ def test_version_says_which_code_answers(client: FlaskClient) -> None:
     assert answer.headers["Cache-Control"] == "no-store"
 
 
+def test_every_answer_says_which_release_made_it(client: FlaskClient) -> None:
+    release = client.get("/version").json["release"]
+    for path in ("/", "/api/messages", "/no-such-page"):
+        assert client.get(path).headers["X-Release"] == release
+
+
 def test_healthz_is_well_with_a_database(client: FlaskClient) -> None:
     assert client.get("/healthz").json == {"status": "ok", "database": "ok"}
 

@@ -141,7 +141,7 @@ class Bench:
         if len(load.samples) < 50:
             raise BenchError(f"there was no load to speak of: {len(load.samples)} requests")
         lost = load.failures
-        first = f"{lost[0].kind}: {lost[0].error or lost[0].status}" if lost else ""
+        first = f"{lost[0].kind}: {lost[0].error}" if lost else ""
         worst = round(load.worst_seconds(), 3)
         return Visits(round(done.seconds, 3), len(load.samples), len(lost), worst, first)
 
