@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -291,6 +292,7 @@ def _entry(entry: dict[str, Any], written: dict[str, Any], names: dict[str, Any]
     yield from _patterns(entry)
     yield from _numbers(entry)
     yield from _folders(entry)
+    yield from _let_through(entry)
     yield from _processes(entry)
     yield from _env(written.get("env") or {}, names)
 
@@ -351,6 +353,8 @@ def _numbers(entry: dict[str, Any]) -> Iterator[Finding]:
     for key in ("health_timeout", "stop_timeout", "request_timeout", "keep_releases"):
         if entry.get(key) is not None and entry[key] < 1:
             yield (key,), f"{entry[key]} is too small; write 1 or more"
+    if not 0 <= (entry.get("upstream_keepalive") or 0) <= 1000:
+        yield ("upstream_keepalive",), f"{entry['upstream_keepalive']} will not do; write 0 to 1000, such as 16"
     for name, count in (entry.get("scale") or {}).items():
         if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= 100:
             yield ("scale", name), f"must be a whole number from 0 to 100, not {_yaml(count)}"
@@ -373,6 +377,21 @@ def _folders(entry: dict[str, Any]) -> Iterator[Finding]:
             )
         if message := _bad_place(place):
             yield ("static", prefix), message
+
+
+def _let_through(entry: dict[str, Any]) -> Iterator[Finding]:
+    """Check the addresses that maintenance mode lets through."""
+    for index, address in enumerate(entry.get("maintenance_allow") or []):
+        try:
+            network = ipaddress.ip_network(address, strict=False)
+        except ValueError:
+            hint = "write one such as 203.0.113.7, 198.51.100.0/24 or 2001:db8::/64"
+            yield ("maintenance_allow", index), f"{address!r} is neither an address nor a network; {hint}"
+            continue
+        if "/" in address and ipaddress.ip_interface(address).ip != network.network_address:
+            yield ("maintenance_allow", index), f"{address} is an address in a network; write {network}"
+        elif not re.fullmatch(r"[0-9A-Fa-f:.]+(/[0-9]{1,3})?", address):
+            yield ("maintenance_allow", index), f"{address} is written in a way nginx cannot read; write {network}"
 
 
 def _bad_requirements(entry: dict[str, Any]) -> str:

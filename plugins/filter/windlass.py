@@ -14,6 +14,7 @@ from ansible.errors import AnsibleFilterError
 NOT_FOR_THE_PROGRAM = {
     "certificate",
     "env",
+    "maintenance_allow",
     "max_body_size",
     "packages",
     "repository",

@@ -20,6 +20,8 @@ APPS: list[dict[str, Any]] = [
         "repository": "https://git.example.com/you/guestbook.git",
         "services": ["postgresql", "redis"],
         "static": {"/static/": "guestbook/static"},
+        "upstream_keepalive": 8,
+        "maintenance_allow": ["203.0.113.7", "198.51.100.0/24", "2001:db8::/64"],
         "env": {"SECRET_KEY": 'it\'s $a "secret"', "WORKERS": 2},
     },
     {"name": "second-app", "domains": ["second.example.com"], "repository": "../second", "max_body_size": "50m"},
@@ -78,12 +80,22 @@ def facts(release: str) -> dict[str, Any]:
     }
 
 
-def render(template: Path, release: str, **more: Any) -> str:
-    """Return what a template becomes on a server of a Debian release."""
-    role = next((parent for parent in template.parents if parent.parent.name == "roles"), None)
+def variables(role: Path | None, release: str, **more: Any) -> dict[str, Any]:
+    """Return what a role's templates see on a server of a Debian release."""
     found: dict[str, Any] = {}
     if role:
         found = trusted(project.defaults(role)) | {"role_path": str(role)} | trusted(project.variables(role))
-    found |= HANDED | {"ansible_facts": facts(release)} | more | {"__template": str(template)}
+    return found | HANDED | {"ansible_facts": facts(release)} | more
+
+
+def evaluate(expression: str, role: Path, **more: Any) -> Any:
+    """Return what an expression of a role's tasks becomes on a server."""
+    return Templar(loader=loader(), variables=variables(role, "13", **more)).template(trust_as_template(expression))
+
+
+def render(template: Path, release: str, **more: Any) -> str:
+    """Return what a template becomes on a server of a Debian release."""
+    role = next((parent for parent in template.parents if parent.parent.name == "roles"), None)
+    found = variables(role, release, **more) | {"__template": str(template)}
     lookup = trust_as_template("{{ lookup('ansible.builtin.template', __template) }}")
     return str(Templar(loader=loader(), variables=found).template(lookup))

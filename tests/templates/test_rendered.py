@@ -74,9 +74,10 @@ def test_nginx_serves_each_app_at_its_domains_with_its_certificate_and_socket(re
     assert text.count("{") == text.count("}")
     for app in APPS:
         assert text.count(f"server_name {' '.join(app['domains'])};") == 2
-        assert f"server unix:/run/{app['name']}/web.sock;" in text
+        sockets = ["blue", "green"] if app.get("upstream_keepalive") else ["web"]
+        assert re.findall(rf"server unix:/run/{app['name']}/(\w+).sock;", text) == sockets
         assert f"ssl_certificate_key /etc/windlass/tls/{app['name']}/privkey.pem;" in text
-    assert 'alias "/srv/guestbook/current/guestbook/static/";' in text
+    assert "previous/guestbook/static/" in text
     assert "client_max_body_size 50m;" in text
 
 

@@ -142,6 +142,24 @@ MISTAKES = {
         ("    env:", "    health_timeout: 0\n    env:"),
         "main.yml:6: apps[0].health_timeout: 0 is too small; write 1 or more",
     ),
+    "too many kept connections": (
+        ("    env:", "    upstream_keepalive: 5000\n    env:"),
+        "main.yml:6: apps[0].upstream_keepalive: 5000 will not do; write 0 to 1000, such as 16",
+    ),
+    "no address to let through": (
+        ("    env:", "    maintenance_allow: [203.0.113.7, office]\n    env:"),
+        "main.yml:6: apps[0].maintenance_allow[1]: 'office' is neither an address nor a network; "
+        "write one such as 203.0.113.7, 198.51.100.0/24 or 2001:db8::/64",
+    ),
+    "an address for a network": (
+        ("    env:", "    maintenance_allow: [2001:db8::7/64]\n    env:"),
+        "main.yml:6: apps[0].maintenance_allow[0]: 2001:db8::7/64 is an address in a network; write 2001:db8::/64",
+    ),
+    "a network as no nginx writes it": (
+        ("    env:", "    maintenance_allow: [192.0.2.0/255.255.255.0]\n    env:"),
+        "main.yml:6: apps[0].maintenance_allow[0]: 192.0.2.0/255.255.255.0 is written in a way nginx cannot read; "
+        "write 192.0.2.0/24",
+    ),
     "unknown service": (
         ("[postgresql]", "[postgres]"),
         "main.yml:5: apps[0].services[0]: postgres is not known; did you mean postgresql?",

@@ -34,6 +34,7 @@ class Settings:
     request_timeout: int = 60
     shared: list[str] = field(default_factory=list)
     keep_releases: int = 5
+    upstream_keepalive: int = 0
     index_url: str = ""
     front: dict[str, object] | None = field(default_factory=lambda: {"address": "127.0.0.1", "port": 443})
 
