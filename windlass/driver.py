@@ -6,12 +6,15 @@ import getpass
 import json
 import socket
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from windlass import messages
 from windlass.errors import WindlassError, status_of
 from windlass.output import Screen
 from windlass.source import Archive
+
+if TYPE_CHECKING:
+    from windlass.hooks import Hooks
 
 PROTOCOL = 1
 Event = dict[str, Any]
@@ -48,11 +51,20 @@ class ServerError(WindlassError):
 class Call:
     """One request to one server, until its result."""
 
-    def __init__(self, wire: Wire, host: str, screen: Screen, on_output: Callable[[Event], None] | None = None) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        host: str,
+        screen: Screen,
+        on_output: Callable[[Event], None] | None = None,
+        hooks: Hooks | None = None,
+    ) -> None:
         self.wire = wire
         self.host = host
         self.screen = screen
         self.on_output = on_output or self._kept
+        self.hooks = hooks
+        self.release = ""  # which one the server works on, once it has said so
         self.under_way = False  # the server has all it needs and goes on without us
 
     def run(self, request: Event, archive: Archive | None = None) -> Event:
@@ -92,11 +104,19 @@ class Call:
     def _show(self, event: Event) -> None:
         kind = event.get("event")
         if kind == "phase":
-            self.screen.phase(str(event.get("phase")), str(event.get("status")), event.get("seconds"))
+            self._phase(str(event.get("phase")), str(event.get("status")), event.get("seconds"))
+        elif kind == "release":
+            self.release = str(event.get("release", ""))
         elif kind == "output":
             self.on_output(event)
         elif kind == "note":
             self.screen.note(str(event.get("message", "")))
+
+    def _phase(self, name: str, status: str, seconds: float | None) -> None:
+        self.screen.phase(name, status, seconds)
+        when = {"start": "before", "done": "after"}.get(status)
+        if self.hooks and when and f"{when}-{name}" != "before-check":  # which ran before the call
+            self.hooks.run(f"{when}-{name}", can_refuse=not self.under_way, host=self.host, release=self.release)
 
     def _kept(self, event: Event) -> None:
         self.screen.output(str(event.get("phase", "")), str(event.get("line", "")))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ class App:
     directory: str
     where: str
     hosts: tuple[Host, ...]
+    hooks: Mapping[str, str] = field(default_factory=dict)  # those of this machine
 
 
 @dataclass(frozen=True)
@@ -321,6 +322,7 @@ class _Reader:
             directory=full["directory"],
             where=where,
             hosts=tuple(hosts),
+            hooks=(full.get("hooks") or {}).get("laptop") or {},
         )
 
 

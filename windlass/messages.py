@@ -265,6 +265,27 @@ def _keyscan(address: str) -> str:
     return f"ssh-keyscan {address}"
 
 
+# Hooks of this machine.
+
+
+def laptop_hook_refused(name: str, status: int) -> WindlassError:
+    """A hook before anything was begun says no."""
+    return WindlassError(
+        f"the hook {name} failed with status {status}; nothing was begun",
+        f"mend what it says, or change `{name}` under `hooks: laptop:` of the entry",
+        Status.FAILED,
+    )
+
+
+def hooks_failed(names: list[str]) -> WindlassError:
+    """Hooks failed that could stop nothing any more."""
+    return WindlassError(
+        f"the new release is live, but hooks failed: {', '.join(names)}",
+        "see what they printed, and run by hand what is missing",
+        Status.FAILED_AFTER_SWITCH,
+    )
+
+
 # The server, as the laptop meets it.
 
 
@@ -595,6 +616,18 @@ def release_command_failed(status: int, because: str) -> Failure:
     return Failure("release-failed", f"the release command failed with status {status}{because}", _SEE_LOG)
 
 
+def hook_failed(name: str, status: int, because: str) -> Failure:
+    """A hook of the entry ended with an error; `because` is empty or begins with a colon."""
+    hint = f"correct `{name}` under `hooks: server:` of the entry, run ansible-playbook site.yml and try again"
+    return Failure("hook-failed", f"the hook {name} failed with status {status}{because}", hint)
+
+
+def hook_too_slow(name: str, seconds: int) -> Failure:
+    """A hook of the entry did not end by itself."""
+    hint = f"let `{name}` under `hooks: server:` of the entry start what is slow in the background"
+    return Failure("hook-failed", f"the hook {name} had not ended after {seconds} s and was stopped", hint)
+
+
 def start_failed(said: str) -> Failure:
     """The new web process ended by itself; `said` is Supervisor's word, perhaps empty."""
     more = f" ({said})" if said else ""
@@ -723,6 +756,11 @@ def note_nothing_to_restart() -> str:
 def note_waiting(held: dict[str, object]) -> str:
     """The lock is waited for, as `--wait` asks."""
     return f"waiting: {_holder(held)}"
+
+
+def note_hook_failed(name: str, status: int) -> str:
+    """A hook of this machine failed while the server went on."""
+    return f"the hook {name} failed with status {status}; the server goes on"
 
 
 def note_no_lines_of(process: str) -> str:

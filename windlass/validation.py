@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from windlass import messages
+from windlass.server.names import HOOKS, LAPTOP_HOOKS
 from windlass.specs import Options
 
 # Names of an inventory that belong to others: Ansible's own, Molecule's, and the owner's free ones.
@@ -294,6 +295,7 @@ def _entry(entry: dict[str, Any], written: dict[str, Any], names: dict[str, Any]
     yield from _folders(entry)
     yield from _let_through(entry)
     yield from _processes(entry)
+    yield from _hooks(entry)
     yield from _env(written.get("env") or {}, names)
 
 
@@ -426,6 +428,18 @@ def _processes(entry: dict[str, Any]) -> Iterator[Finding]:
     for name, command in (entry.get("processes") or {}).items():
         if not isinstance(command, str) or not command.strip() or "\0" in command or "\n" in command.strip():
             yield ("processes", name), "must be a command on one line, in quotes"
+
+
+def _hooks(entry: dict[str, Any]) -> Iterator[Finding]:
+    hooks = entry.get("hooks") or {}
+    for place, known in (("laptop", LAPTOP_HOOKS), ("server", HOOKS)):
+        for name, command in (hooks.get(place) or {}).items():
+            if name in LAPTOP_HOOKS and name not in known:
+                yield ("hooks", place, name), "runs on the laptop; write it under laptop:"
+            elif name not in known:
+                yield ("hooks", place, name), f"unknown; {messages.did_you_mean(str(name), known)}"
+            elif not isinstance(command, str) or not command.strip() or "\0" in command:
+                yield ("hooks", place, name), "must be a shell command, in quotes"
 
 
 def _env(env: Any, names: dict[str, Any]) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from typing import Any, ParamSpec
 from windlass import inventory, messages, output, source
 from windlass.driver import Call, Event, ServerError, request
 from windlass.errors import Status, WindlassError
+from windlass.hooks import Hooks
 from windlass.inventory import App, Environment, Host
 from windlass.output import Screen
 
@@ -48,11 +49,12 @@ def call(
     message: Event,
     archive: source.Archive | None = None,
     on_output: Callable[[Event], None] | None = None,
+    hooks: Hooks | None = None,
 ) -> Event:
     """Connect to a host, make one request and return the data of its result."""
     from windlass.connection import Link
 
-    return Call(Link(host), host.name, screen, on_output).run(message, archive)
+    return Call(Link(host), host.name, screen, on_output, hooks).run(message, archive)
 
 
 @verb
@@ -66,6 +68,8 @@ def deploy(
     for note in found.notes:
         screen.note(note)
     screen.line(f"{chosen.name} {found.version} ({found.commit[:9]})")
+    hooks = Hooks(chosen, environment.path, "deploy", screen, found.version, found.commit)
+    hooks.run("before-deploy", can_refuse=True)
     with source.archive(found, chosen.repository) as archive:
         upload = {"size": archive.size, "sha256": archive.sha256}
 
@@ -82,10 +86,12 @@ def deploy(
                 wait=wait,
                 watch=watch,
             )
-            return call(host, screen, message, archive)
+            hooks.run("before-check", can_refuse=True, host=host.name)
+            return call(host, screen, message, archive, hooks=hooks)
 
-        _everywhere(chosen, screen, act)
+        _everywhere(chosen, screen, act, hooks)
     screen.result(f"https://{chosen.domains[0]}/")
+    hooks.settle()
     return Status.DONE
 
 
@@ -94,12 +100,17 @@ def rollback(app: str | None, to: str | None, env: str | None, verbose: bool, wa
     """Go back to an earlier release on each of the app's servers."""
     if to is not None and not _RELEASE.fullmatch(to):
         raise messages.bad_release(to)
-    screen, chosen = Screen(verbose), inventory.load(env).app(app)
+    screen, environment = Screen(verbose), inventory.load(env)
+    chosen = environment.app(app)
+    hooks = Hooks(chosen, environment.path, "rollback", screen)
+    hooks.run("before-rollback", can_refuse=True, release=to or "")
 
     def act(host: Host, release: str | None) -> Event:
-        return call(host, screen, request("rollback", chosen.name, to=release or to, wait=wait))
+        hooks.run("before-check", can_refuse=True, host=host.name)
+        return call(host, screen, request("rollback", chosen.name, to=release or to, wait=wait), hooks=hooks)
 
-    _everywhere(chosen, screen, act)
+    _everywhere(chosen, screen, act, hooks)
+    hooks.settle()
     return Status.DONE
 
 
@@ -116,7 +127,7 @@ def _source(environment: Environment, app: App, version: str | None) -> source.S
     return source.resolve(app.repository, version, app.directory, environment.path, app.where, app.name)
 
 
-def _everywhere(app: App, screen: Screen, act: Callable[[Host, str | None], Event]) -> None:
+def _everywhere(app: App, screen: Screen, act: Callable[[Host, str | None], Event], hooks: Hooks | None = None) -> None:
     """Act on the app's hosts in order, the later ones with the release of the first; stop where one fails."""
     first: Event = {}
     done: list[str] = []
@@ -137,8 +148,12 @@ def _everywhere(app: App, screen: Screen, act: Callable[[Host, str | None], Even
         done.append(host.name)
         seconds = time.monotonic() - started
         screen.result(f"{app.name}: {data.get('release', 'its release')} is live on {host.name} after {seconds:.1f} s")
+        if hooks:
+            hooks.count(data.get("failed_hooks") or [])
     if refusal and not done:
         raise refusal
+    if hooks:
+        hooks.run(f"after-{hooks.action}", can_refuse=False, release=str(first.get("release") or ""))
 
 
 def _stopped(app: App, screen: Screen, error: WindlassError, done: list[str], first: Event) -> WindlassError:

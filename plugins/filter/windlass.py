@@ -51,6 +51,8 @@ def app_settings(app: dict[str, Any], spec: dict[str, Any], **more: Any) -> dict
     """Return an entry of ``apps`` as the release program reads it: complete, without its secrets."""
     options = spec["argument_specs"]["main"]["options"]["apps"]["options"]
     settings = {name: app.get(name, option.get("default")) for name, option in options.items()}
+    if "hooks" in settings:
+        settings["hooks"] = (settings["hooks"] or {}).get("server") or {}
     return {name: value for name, value in settings.items() if name not in NOT_FOR_THE_PROGRAM} | more
 
 

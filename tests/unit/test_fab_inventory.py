@@ -110,6 +110,18 @@ MISTAKES = {
         ("admin_email:", "admin_emial:"),
         "main.yml:9: admin_emial: unknown; did you mean admin_email?",
     ),
+    "unknown hook": (
+        ("    repository: ../guestbook\n", "    repository: ../guestbook\n    hooks: {server: {before-relase: x}}\n"),
+        "main.yml:5: apps[0].hooks.server.before-relase: unknown; did you mean before-release?",
+    ),
+    "a hook of the laptop only": (
+        ("    repository: ../guestbook\n", "    repository: ../guestbook\n    hooks: {server: {after-deploy: x}}\n"),
+        "main.yml:5: apps[0].hooks.server.after-deploy: runs on the laptop; write it under laptop:",
+    ),
+    "a hook without a command": (
+        ("    repository: ../guestbook\n", "    repository: ../guestbook\n    hooks: {laptop: {after-deploy: ''}}\n"),
+        "main.yml:5: apps[0].hooks.laptop.after-deploy: must be a shell command, in quotes",
+    ),
     "own name": (
         ("admin_email:", "zzz: 1\nadmin_email:"),
         "main.yml:9: zzz: unknown; a name of your own begins with vault_",

@@ -25,12 +25,15 @@ def perform(context: Context, request: Request, stream: BinaryIO, out: Events) -
     out.on_phase = lambda name: held.tell(phase=name)
     log = ReleaseLog(paths)
     work = Job(context, request, log, held, out, Supervisor(paths.supervisor_socket))
+    _with_hooks(work, out)
     try:
+        log.read()
         with out.phase("check"):
-            log.read()
             job.sweep(log)
             target = _target(work)
             checks.require(context, request.size)
+            _with_hooks(work, out, target)
+            out.chosen(target)
         if request.action == "deploy":
             with out.phase("upload"):
                 out.send({"event": "send"})
@@ -61,10 +64,20 @@ def _archive(work: Job) -> Path:
 def _go(work: Job, target: str, events: Events) -> dict[str, object]:
     events.on_phase = lambda name: work.lock.tell(phase=name)
     work.events = events
+    _with_hooks(work, events, target)
     try:
-        return {"deploy": _deploy, "rollback": _rollback, "restart": _restart}[work.request.action](work, target)
+        data = {"deploy": _deploy, "rollback": _rollback, "restart": _restart}[work.request.action](work, target)
+        return data | ({"failed_hooks": work.failed_hooks} if work.failed_hooks else {})
     finally:
         work.lock.release()
+
+
+def _with_hooks(work: Job, events: Events, release: str = "") -> None:
+    """Run the hooks of the entry around the phases; a restart has none, for it releases nothing."""
+    if work.context.settings.hooks and work.request.action != "restart":
+        from windlass.server.hooks import Hooks
+
+        events.around = Hooks(work, events, release)
 
 
 def _target(work: Job) -> str:

@@ -23,6 +23,7 @@ class Job:
     lock: Lock
     events: Events
     supervisor: Supervisor
+    failed_hooks: list[str] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
 
     @property

@@ -117,6 +117,7 @@ class Events:
         self.strict = strict
         self.phase_name = ""
         self.on_phase: Callable[[str], None] = lambda name: None
+        self.around: Callable[[str, str], None] = lambda when, name: None  # the owner's hooks
 
     def send(self, event: dict[str, object]) -> None:
         """Write one event, whole."""
@@ -136,6 +137,10 @@ class Events:
         """Tell the user something on the way."""
         self.send({"event": "note", "message": message})
 
+    def chosen(self, release: str) -> None:
+        """Say which release the action is about."""
+        self.send({"event": "release", "release": release})
+
     def skipped(self, name: str) -> None:
         """Say that a phase had nothing to do."""
         self.send({"event": "phase", "phase": name, "status": "skipped", "seconds": 0.0})
@@ -149,7 +154,9 @@ class Events:
         self.send({"event": "phase", "phase": name, "status": "start", "at": round(time.time(), 4)})
         status = "failed"
         try:
+            self.around("before", name)
             yield
+            self.around("after", name)
             status = "done"
         except Failure as failure:
             failure.phase = failure.phase or name

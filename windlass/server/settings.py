@@ -35,6 +35,7 @@ class Settings:
     shared: list[str] = field(default_factory=list)
     keep_releases: int = 5
     upstream_keepalive: int = 0
+    hooks: dict[str, str] = field(default_factory=dict)
     index_url: str = ""
     front: dict[str, object] | None = field(default_factory=lambda: {"address": "127.0.0.1", "port": 443})
 
@@ -92,7 +93,8 @@ def _is(kind: str, value: object) -> bool:
 
 
 def _check(settings: Settings) -> None:
-    wrong = [process for process in settings.processes if not names.PROCESS.fullmatch(process)]
+    wrong = [hook for hook in settings.hooks if hook not in names.HOOKS]
+    wrong += [process for process in settings.processes if not names.PROCESS.fullmatch(process)]
     wrong += [folder for folder in (settings.directory, *settings.shared) if not names.is_inside(folder)]
     wrong += [] if names.APP.fullmatch(settings.name) else [settings.name]
     if wrong or not settings.domains:
