@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _PROVISION = "run ansible-playbook site.yml"
 _WRITE_SETTINGS = "run ansible-playbook site.yml: it writes the app's settings"
+_NO_SNAPSHOT = "nothing was changed: mend that and deploy again, or set `keep_snapshots: 0` to go without copies"
 _SEE_LOG = "nothing changed for visitors: see the log, mend it and deploy again"
 
 
@@ -716,6 +717,152 @@ def program_ended() -> Failure:
     return Failure("interrupted", "the release program ended before its work was done", "deploy again")
 
 
+# The database: migrations, copies, and the ways back over a migration.
+
+
+def database_refused(reason: str) -> Failure:
+    """PostgreSQL says no to one of our own questions."""
+    return Failure("database", f"PostgreSQL refused: {reason}", "run `journalctl -u 'postgresql@*'` on its server")
+
+
+def migrations_unread(reason: str) -> Failure:
+    """The app's tool does not say which migrations there are."""
+    return Failure(
+        "migrations-unread",
+        f"the migrations cannot be read: {reason}",
+        "try it on the server with fab run; `migrations: none` in the app's entry has nobody look at them",
+    )
+
+
+def snapshot_failed(reason: str) -> Failure:
+    """No copy of the database, so no migration either."""
+    return Failure("snapshot-failed", f"the database could not be copied: {_bare(reason)}", _NO_SNAPSHOT)
+
+
+def snapshot_unreadable(reason: str) -> Failure:
+    """The copy was made and is none."""
+    return Failure("snapshot-failed", f"the copy of the database cannot be read: {_bare(reason)}", _NO_SNAPSHOT)
+
+
+def snapshot_too_large(needed: int, folder: Path, free: int) -> Failure:
+    """The disk is too full for a copy."""
+    said = f"a copy of the database may need {needed} MB in {folder}, where {free} MB are free"
+    return Failure("snapshot-failed", said, _NO_SNAPSHOT)
+
+
+def lock_timeout(tries: int, seconds: int, holder: str, pid: str) -> Failure:
+    """A migration gave up waiting for a lock."""
+    end = f"sudo -u postgres psql -c 'SELECT pg_terminate_backend({pid or 'PID'})'"
+    return Failure(
+        "lock-timeout",
+        f"{tries} times a migration waited {seconds} s for a lock of the database in vain{_held_by(holder)}",
+        f"nothing changed for visitors: wait for that query, or end it with {end}, and do this again",
+    )
+
+
+def _held_by(holder: str) -> str:
+    return f", held by {holder}" if holder else ""
+
+
+def _bare(reason: str) -> str:
+    return " ".join(reason.split()).rstrip(".;,")
+
+
+def migrations_differ(release: str, wanted: list[str], found: list[str]) -> Failure:
+    """The release wanted ran with an older schema."""
+    return Failure(
+        "migrations-differ",
+        f"{release} ran with the database at {_heads(wanted)}, which is at {_heads(found)} now",
+        "type fab rollback --downgrade to undo those migrations, or --restore-snapshot for the copy from before them",
+    )
+
+
+def migrated_by_hand(found: list[str], live: list[str], release: str, wanted: list[str]) -> Failure:
+    """The database is where neither release left it."""
+    said = f"the database is at {_heads(found)}, but the live release left it at {_heads(live)}"
+    return Failure(
+        "migrations-differ",
+        f"{said} and {release} needs {_heads(wanted)}: somebody migrated by hand, or a deploy failed half way",
+        "bring it to one of these with fab run, or type fab rollback --downgrade or --restore-snapshot",
+    )
+
+
+def head_unknown(release: str, reason: str) -> Failure:
+    """Nobody wrote down, and nobody can find out, which schema a release needs."""
+    return Failure(
+        "migrations-differ",
+        f"which migrations {release} needs is not recorded and cannot be read: {_bare(reason)}",
+        "deploy that version again instead: fab deploy --version; or set `migrations: none` in the app's entry",
+    )
+
+
+def downgrade_impossible(stuck: list[str]) -> Failure:
+    """A migration has no way back."""
+    return Failure(
+        "downgrade-impossible",
+        f"nothing was changed: there is no way back over {_heads(stuck)}",
+        "type fab rollback --restore-snapshot for the copy from before, or write its downgrade and deploy that",
+    )
+
+
+def downgrade_failed(reason: str) -> Failure:
+    """A downgrade was tried, and undone."""
+    return Failure(
+        "downgrade-failed",
+        f"the downgrade failed, and the database is as it was: {_bare(reason)}",
+        "see the log; fab rollback --restore-snapshot takes the copy from before those migrations",
+    )
+
+
+def downgrade_left_apart(found: list[str], live: list[str], reason: str) -> Failure:
+    """A downgrade failed and could not be undone."""
+    return Failure(
+        "downgrade-failed",
+        f"the downgrade failed, with the database at {_heads(found)} and the live release at {_heads(live)}: {_bare(reason)}",
+        "bring it back with fab run and the app's own upgrade command",
+    )
+
+
+def no_snapshot(release: str, why: str) -> Failure:
+    """There is no copy that fits the release wanted."""
+    return Failure(
+        "no-snapshot",
+        f"there is no copy of the database as {release} left it: {_bare(why)}",
+        "fab releases shows which copies there are; fab rollback --downgrade needs none",
+    )
+
+
+def restore_unconfirmed(loss: str) -> Failure:
+    """What a restored copy costs has to be agreed to."""
+    return Failure(
+        "confirm-restore",
+        f"restoring the copy takes away {loss}",
+        "type fab rollback --restore-snapshot --yes to do that",
+    )
+
+
+def restore_elsewhere(name: str) -> Failure:
+    """The database's server is another one, where the app's role may make no database."""
+    return Failure(
+        "restore-elsewhere",
+        f"the copy cannot be restored from here: the role of {name} may not make a database on its server",
+        "docs/releases.md, Going back, has the commands for the database's server",
+    )
+
+
+def restore_failed(reason: str) -> Failure:
+    """The copy could not be restored; the live database was not touched."""
+    return Failure(
+        "restore-failed",
+        f"the copy could not be restored, and the database is as it was: {_bare(reason)}",
+        "see the database's log on its server, or type fab rollback --downgrade",
+    )
+
+
+def _heads(names: list[str]) -> str:
+    return ", ".join(names) or "no migration"
+
+
 # Releases that are there, and logs.
 
 
@@ -771,3 +918,23 @@ def note_no_lines_of(process: str) -> str:
 def note_requests_cut(seconds: int) -> str:
     """The old release is stopped although requests still wait for it."""
     return f"requests still waited for the old release after {seconds} s; it is stopped now"
+
+
+def note_migrations_not_looked_at(reason: str) -> str:
+    """The app's migrations are a riddle; the deploy goes on."""
+    return f"which migrations are pending could not be found out: {_bare(reason)}"
+
+
+def note_head_not_recorded(reason: str) -> str:
+    """A later rollback will not know what this release needs."""
+    return f"the head of the migrations could not be recorded: {_bare(reason)}"
+
+
+def note_lock_tried_again(seconds: int, holder: str, pause: float) -> str:
+    """A migration waited in vain and will be tried again."""
+    return f"a migration waited {seconds} s for a lock of the database{_held_by(holder)}; tried again in {pause:.0f} s"
+
+
+def left_in_the_database(names: list[str]) -> str:
+    """The end of a sentence about a release command that failed half way."""
+    return f"; done before it failed, and left in the database: {_heads(names)}"

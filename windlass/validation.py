@@ -357,6 +357,9 @@ def _numbers(entry: dict[str, Any]) -> Iterator[Finding]:
             yield (key,), f"{entry[key]} is too small; write 1 or more"
     if not 0 <= (entry.get("upstream_keepalive") or 0) <= 1000:
         yield ("upstream_keepalive",), f"{entry['upstream_keepalive']} will not do; write 0 to 1000, such as 16"
+    for key in ("lock_timeout", "keep_snapshots"):
+        if entry.get(key) is not None and entry[key] < 0:
+            yield (key,), f"{entry[key]} is too small; write 0 or more"
     for name, count in (entry.get("scale") or {}).items():
         if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= 100:
             yield ("scale", name), f"must be a whole number from 0 to 100, not {_yaml(count)}"

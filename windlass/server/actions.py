@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from windlass import messages
-from windlass.server import build, checks, detach, files, job, lock, release_command, upload
+from windlass.server import build, checks, detach, files, job, lock, migrating, upload
 from windlass.server.environment import Context
 from windlass.server.job import Job
 from windlass.server.log import ReleaseLog, now, read_state
@@ -117,7 +117,7 @@ def _deploy(work: Job, release: str) -> dict[str, object]:
         with work.events.phase("build"):
             builder.build(_archive(work))
         files.remove(_archive(work))
-        release_command.run(work, release)
+        migrating.run(work, release)
         return _roll_out(work, release)
     except BaseException as error:
         files.remove(_archive(work))

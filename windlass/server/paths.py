@@ -73,6 +73,11 @@ class Paths:
         return self.prefix / "var/lib/windlass" / self.app
 
     @property
+    def snapshots(self) -> Path:
+        """Copies of the database, each from before a release's migrations; root only."""
+        return self.state / "snapshots"
+
+    @property
     def log(self) -> Path:
         """What the app's processes print, as rsyslog writes it."""
         return self.prefix / "var/log" / self.app / "app.log"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from windlass import messages
-from windlass.server import checks, environment, lock, programs, runner, sockets
+from windlass.server import checks, environment, lock, programs, runner, snapshots, sockets
 from windlass.server.environment import Context
 from windlass.server.log import ReleaseLog
 from windlass.server.protocol import Events, Request
@@ -33,8 +33,11 @@ def releases(log: ReleaseLog) -> dict[str, object]:
 
 def _release(log: ReleaseLog, name: str, status: str) -> dict[str, object]:
     entry = log.entries[name]
-    keys = ("release", "commit", "version", "by", "started", "seconds", "error")
+    keys = ("release", "commit", "version", "by", "started", "seconds", "migrations", "head", "error")
     found: dict[str, object] = {key: entry[key] for key in keys if key in entry}
+    snapshot = entry.get("snapshot")
+    if isinstance(snapshot, dict) and snapshots.file_of(log.paths, name).exists():
+        found["snapshot"] = {key: snapshot.get(key) for key in ("bytes", "taken", "finished", "seconds")}
     found["status"] = status
     if status == "live":
         found["colour"] = log.state.colour

@@ -36,6 +36,9 @@ class Settings:
     keep_releases: int = 5
     upstream_keepalive: int = 0
     hooks: dict[str, str] = field(default_factory=dict)
+    migrations: str = "auto"
+    lock_timeout: int = 5
+    keep_snapshots: int = 3
     index_url: str = ""
     front: dict[str, object] | None = field(default_factory=lambda: {"address": "127.0.0.1", "port": 443})
 

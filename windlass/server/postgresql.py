@@ -1,0 +1,139 @@
+"""The app's PostgreSQL database: where it is, and psql, pg_dump and pg_restore on it.
+
+A password is in the environment of these programs, which only root and their own user can read; never in an argument.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from windlass import messages
+from windlass.server import environment, runner
+from windlass.server.capture import Answer, Question, ask
+from windlass.server.environment import Context
+
+SOCKETS = "/var/run/postgresql"
+SUPERUSER = "postgres"
+CONNECT = "5"
+QUERY_LIMIT = 20.0
+PSQL = ("psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--no-password", "--set=ON_ERROR_STOP=1")
+SCHEMES = ("postgres", "postgresql")
+# What libpq takes from a URL's query, and the variable that says the same.
+VARIABLES = {
+    "host": "PGHOST",
+    "port": "PGPORT",
+    "user": "PGUSER",
+    "password": "PGPASSWORD",
+    "dbname": "PGDATABASE",
+    "sslmode": "PGSSLMODE",
+    "sslrootcert": "PGSSLROOTCERT",
+    "sslcert": "PGSSLCERT",
+    "sslkey": "PGSSLKEY",
+    "options": "PGOPTIONS",
+}
+
+
+@dataclass(frozen=True)
+class Database:
+    """One database, and who asks: the app's user, or the superuser where the server is on this machine."""
+
+    name: str
+    user: runner.User
+    env: Mapping[str, str]
+    superuser: bool = False
+
+    def sql(self, text: str, limit: float | None = QUERY_LIMIT) -> list[list[str]]:
+        """Run SQL and return its rows; raise `Failure` with what the server said when it refuses."""
+        answer = self.program([*PSQL, "--field-separator=\t"], text=text, limit=limit)
+        if answer.status:
+            raise messages.database_refused(answer.last_error)
+        return [line.split("\t") for line in answer.output.splitlines() if line]
+
+    def program(
+        self,
+        arguments: Sequence[str],
+        *,
+        text: str = "",
+        stdin: IO[bytes] | None = None,
+        stdout: IO[bytes] | None = None,
+        limit: float | None = QUERY_LIMIT,
+    ) -> Answer:
+        """Run one of PostgreSQL's programs on this database."""
+        return ask(Question(list(arguments), self.user, self.env, text=text, stdin=stdin, stdout=stdout), limit)
+
+    def other(self, name: str) -> Database:
+        """Return another database of the same server, asked by the same user."""
+        return Database(name, self.user, {**self.env, "PGDATABASE": name}, self.superuser)
+
+
+def of_app(context: Context) -> Database | None:
+    """Return the database as the app reaches it; nothing when it has none, or none that DATABASE_URL names."""
+    url = environment.app_values(context.paths).get("DATABASE_URL", "")
+    if urlsplit(url).scheme.partition("+")[0] not in SCHEMES or not shutil.which("psql"):
+        return None
+    user = runner.user(context.settings.app_user)
+    try:
+        found = variables(url)
+    except ValueError:
+        return None
+    found = {"PGUSER": user.name, **found}
+    found.setdefault("PGDATABASE", found["PGUSER"])
+    env = {**_base(user), **found}
+    return Database(env["PGDATABASE"], user, env)
+
+
+def _base(user: runner.User) -> dict[str, str]:
+    return {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "HOME": user.home,
+        "LANG": "C.UTF-8",
+        "LC_ALL": "C.UTF-8",
+        "PGHOST": SOCKETS,
+        "PGCONNECT_TIMEOUT": CONNECT,
+        "PGAPPNAME": "windlass",
+    }
+
+
+def variables(url: str) -> dict[str, str]:
+    """Return libpq's variables for a URL, also of the form that names a driver; ValueError for what is none."""
+    parts = urlsplit(url)
+    found = {
+        "PGHOST": unquote(parts.hostname or ""),
+        "PGPORT": str(parts.port or ""),
+        "PGUSER": unquote(parts.username or ""),
+        "PGPASSWORD": unquote(parts.password or ""),
+        "PGDATABASE": unquote(parts.path.lstrip("/")),
+    }
+    found |= {VARIABLES[key]: value for key, value in parse_qsl(parts.query) if key in VARIABLES}
+    return {key: value for key, value in found.items() if value}
+
+
+def as_superuser(database: Database) -> Database:
+    """Return the same database asked by the superuser where its server is on this machine, else by the app."""
+    local = database.env["PGHOST"].startswith("/") or database.env["PGHOST"] in ("localhost", "127.0.0.1", "::1")
+    try:
+        user = runner.user(SUPERUSER)
+    except KeyError:
+        return database
+    if not local or os.geteuid() not in (0, pwd.getpwnam(SUPERUSER).pw_uid):
+        return database
+    host = database.env["PGHOST"] if database.env["PGHOST"].startswith("/") else SOCKETS
+    env = {**_base(user), "PGHOST": host, "PGUSER": SUPERUSER, "PGDATABASE": database.name}
+    env |= {key: database.env[key] for key in ("PGPORT",) if key in database.env}
+    return Database(database.name, user, env, superuser=True)
+
+
+def identifier(name: str) -> str:
+    """Return a name as SQL takes it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Return text as SQL takes it, whatever the server's setting for backslashes."""
+    return "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
