@@ -816,9 +816,10 @@ def downgrade_failed(reason: str) -> Failure:
 
 def downgrade_left_apart(found: list[str], live: list[str], reason: str) -> Failure:
     """A downgrade failed and could not be undone."""
+    where = f"with the database at {_heads(found)} and the live release at {_heads(live)}"
     return Failure(
         "downgrade-failed",
-        f"the downgrade failed, with the database at {_heads(found)} and the live release at {_heads(live)}: {_bare(reason)}",
+        f"the downgrade failed, {where}: {_bare(reason)}",
         "bring it back with fab run and the app's own upgrade command",
     )
 
