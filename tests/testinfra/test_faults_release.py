@@ -1,0 +1,208 @@
+"""Releases that are not what they should be, and what visitors see of them: nothing."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.faults import APP, Site, assert_told
+from tests.support.load import Load
+from tests.support.server import wait_for
+
+HEALTH = 'def healthz() -> ResponseReturnValue:\n    """Do no good."""\n    {body}\n\n\ndef unused()'
+NO_HEALTH_SECONDS = 20  # health_timeout in the scenario's inventory
+REQUESTS = 10_000
+
+
+def with_health(site: Site, body: str) -> None:
+    """Commit a version whose health path does something else."""
+    name = "guestbook/ops/__init__.py"
+    text = (site.repository.path / name).read_text().replace("def healthz()", HEALTH.format(body=body), 1)
+    site.break_with(name, text)
+
+
+def assert_unnoticed(load: Load, version: str) -> None:
+    """Check that there was load, and that all of it was answered by one version."""
+    assert len(load.samples) > 20, "there was no load to speak of"
+    assert not load.failures, f"{len(load.failures)} of {len(load.samples)} failed, the first: {load.failures[0]}"
+    assert set(load.versions_since(0)) == {version}
+
+
+def test_row_12_a_release_that_fails_at_import_is_never_switched_to(site: Site):
+    before = site.live()
+    site.break_with("guestbook/version.py", 'raise RuntimeError("no such luck")\n')
+    with Load(site.visitor) as load:
+        outcome = site.deploy()
+    assert_unnoticed(load, before["version"])
+    site.assert_harmless(outcome, before, "no such luck")
+
+
+def test_row_13_a_health_path_that_answers_500_is_refused_and_the_end_of_the_log_is_shown(site: Site):
+    before = site.live()
+    with_health(site, 'current_app.logger.error("the shelf is empty"); return {}, 500')
+    with Load(site.visitor) as load:
+        outcome = site.deploy()
+    assert_unnoticed(load, before["version"])
+    assert "the shelf is empty" in outcome.errors, outcome.everything
+    site.assert_harmless(outcome, before, "/healthz", "500")
+
+
+def test_row_14_a_health_path_that_never_answers_is_given_up_within_its_time(site: Site):
+    before = site.live()
+    with_health(site, "time.sleep(300); return {}")
+    began = time.monotonic()
+    with Load(site.visitor) as load:
+        outcome = site.deploy()
+    took = time.monotonic() - began
+    assert_unnoticed(load, before["version"])
+    # Around the probe: the build, the start, and the stop of what does not answer.
+    probe = next(line.split() for line in outcome.errors.splitlines() if line.split()[:2] == ["probe", "failed"])
+    assert float(probe[2]) < NO_HEALTH_SECONDS + 5, outcome.everything
+    assert took < 3 * NO_HEALTH_SECONDS
+    site.assert_harmless(outcome, before, "/healthz", f"{NO_HEALTH_SECONDS} s")
+
+
+def test_row_10_the_live_release_and_the_last_good_one_outlive_any_number_of_failures(site: Site):
+    keep = 3  # keep_releases in the scenario's inventory
+    site.new_version()
+    assert site.deploy().status == 0
+    good = site.live()
+    site.new_version()
+    assert site.deploy().status == 0
+    live = site.live()
+    for number in range(keep + 2):
+        site.break_with("guestbook/version.py", f'raise RuntimeError("failure {number}")\n')
+        assert_told(site.deploy(), f"failure {number}")
+    assert {live["release"], good["release"]} <= site.folders()
+    assert list(site.releases().values()).count("failed") >= keep + 2
+    site.assert_serves(live)
+    rolled_back = site.fab("rollback", "--app", APP)
+    assert rolled_back.status == 0, rolled_back.everything
+    assert site.live()["release"] == good["release"]
+    site.assert_the_next_deploy_succeeds()
+
+
+def test_row_11_of_10000_requests_around_a_switch_and_a_rollback_none_fails(site: Site):
+    before = site.live()
+    version = site.new_version()
+    with Load(site.visitor, readers=6, pause=0) as load:
+        wait_for(lambda: len(load.samples) > REQUESTS / 10, 60, "load")
+        assert site.deploy().status == 0
+        deployed = time.monotonic()
+        wait_for(lambda: len(load.samples) > REQUESTS / 2, 120, "load after the switch")
+        leaving = time.monotonic()
+        assert site.fab("rollback", "--app", APP).status == 0
+        rolled_back = time.monotonic()
+        wait_for(lambda: len(load.samples) > REQUESTS, 120, "load after the rollback")
+    assert len(load.samples) >= REQUESTS
+    assert not load.failures, f"{len(load.failures)} of {len(load.samples)} failed, the first: {load.failures[0]}"
+    after = [sample for sample in load.samples if sample.version and deployed < sample.began < leaving]
+    assert {sample.version for sample in after} == {version}
+    assert set(load.versions_since(rolled_back)) == {before["version"]}
+    print(f"{len(load.samples)} requests, the slowest read {load.worst_seconds():.2f} s")
+
+
+def test_row_24_after_a_deploy_a_rollback_and_a_restart_every_process_is_of_the_live_release(site: Site):
+    for verb in ("deploy", "rollback", "restart"):
+        if verb == "deploy":
+            site.new_version()
+        outcome = site.fab(verb, "--app", APP)
+        assert outcome.status == 0, outcome.everything
+        release = site.live()["release"]
+        site.assert_entire(release)
+        began = time.time()
+        wait_for(lambda began=began: {release} == beating(site, began), 20, f"heartbeats of {release} alone")
+        site.wait_until_settled()
+
+
+def beating(site: Site, since: float) -> set[str]:
+    """Return the releases whose processes wrote their heartbeat after a moment."""
+    query = f"select distinct release from process where last_seen > to_timestamp({since + 2})"  # noqa: S608
+    return set(site.server.sql(query).split())
+
+
+@pytest.mark.parametrize("version", ["x;touch /tmp/p", "x;touch${IFS}/tmp/p", "$(id)", "--upload-pack=x", "`id`"])
+def test_row_32_a_version_that_could_be_read_as_a_command_is_refused(site: Site, version: str):
+    before = site.live()
+    if " " not in version and not version.startswith("-"):
+        site.repository.git("branch", "--force", version, "main")  # git allows it
+    outcome = site.fab("deploy", "--app", APP, f"--version={version}")
+    assert_told(outcome, version, status=2)
+    assert not Path("/tmp/p").exists()  # noqa: S108
+    assert site.server.try_run("test -e /tmp/p").returncode != 0
+    assert site.live()["release"] == before["release"]
+
+
+def test_row_32_the_version_of_the_inventory_is_held_to_the_same(site: Site, tmp_path: Path):
+    folder = tmp_path / "inventory"
+    folder.mkdir()
+    for part in site.fab.inventory.iterdir():
+        if part.name != "group_vars":
+            (folder / part.name).symlink_to(part.resolve())
+    (folder / "group_vars/all").mkdir(parents=True)
+    text = (site.fab.inventory / "group_vars/all/main.yml").read_text()
+    assert "version: main" in text
+    (folder / "group_vars/all/main.yml").write_text(text.replace("version: main", 'version: "x;touch /tmp/p"'))
+    (folder / "group_vars/all/machine.yml").symlink_to((site.fab.inventory / "group_vars/all/machine.yml").resolve())
+    outcome = type(site.fab)(folder)("deploy", "--app", APP)
+    assert_told(outcome, "x;touch /tmp/p", status=2)
+    assert not Path("/tmp/p").exists()  # noqa: S108
+
+
+def test_row_33_a_setting_of_any_characters_arrives_as_it_was_written(site: Site):
+    entry = yaml.safe_load((site.fab.inventory / "group_vars/all/main.yml").read_text())["apps"][0]
+    written = entry["env"]["ODD"]
+    for part in ("'", '"', "$", "%", "\\", "\n", "é", "`"):
+        assert part in written
+    code = "import json, os; print(json.dumps(os.environ['ODD']))"
+    seen = json.loads(site.fab.succeed("run", "--app", APP, f'python -c "{code}"').output)
+    assert seen == written
+    for process in site.status()["processes"]:
+        if process["state"] == "RUNNING":
+            environment = f"tr '\\n\\0' '\\1\\n' < /proc/{process['pid']}/environ | grep ^ODD="
+            assert site.server.run(environment).removeprefix("ODD=").replace("\1", "\n") == written, process["name"]
+
+
+def remove_lock_file(site: Site) -> None:
+    site.repository.git("rm", "--quiet", "uv.lock")
+
+
+def remove_procfile(site: Site) -> None:
+    site.repository.git("rm", "--quiet", "Procfile")
+
+
+def move_into_a_subfolder(site: Site) -> None:
+    names = [path.name for path in site.repository.path.iterdir() if path.name != ".git"]
+    (site.repository.path / "backend").mkdir()
+    site.repository.git("mv", *names, "backend/")
+
+
+def break_a_requirement(site: Site) -> None:
+    site.repository.git("rm", "--quiet", "uv.lock", "pyproject.toml")
+    site.repository.write("requirements.txt", "flask\nno-such-package-as-this-one==1.2.3\n")
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        pytest.param(remove_lock_file, None, id="without a lock file"),
+        pytest.param(remove_procfile, ["Procfile", "wsgi"], id="without a Procfile"),
+        pytest.param(move_into_a_subfolder, ["directory"], id="in a subfolder"),
+        pytest.param(break_a_requirement, ["no-such-package-as-this-one"], id="with a broken requirement"),
+    ],
+)
+def test_row_40_a_repository_of_another_shape_works_or_is_told_what_to_add(site: Site, shape: Any, words: Any):
+    before = site.live()
+    shape(site)
+    site.repository.commit("Another shape")
+    outcome = site.deploy()
+    if words is None:
+        assert outcome.status == 0, outcome.everything
+        assert site.live()["release"] != before["release"]
+    else:
+        site.assert_harmless(outcome, before, *words)
