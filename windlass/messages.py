@@ -586,12 +586,15 @@ def process_name_taken(name: str) -> Failure:
     return Failure("procfile", f"a process may not be named {name}: it is what runs `web`", "give it another name")
 
 
-def no_web_process() -> Failure:
-    """Nothing says how the app is started."""
+def no_web_process(folders: list[str]) -> Failure:
+    """Nothing says how the app is started; its Procfile may be in one of these folders."""
+    hint = "add `wsgi: module:callable` to the app's entry, or a Procfile to its repository"
+    if folders:
+        hint = f"add `directory: {folders[0]}` to the app's entry: there is a Procfile in {', '.join(folders)}"
     return Failure(
         "no-web-process",
         "nothing says how to start the app: no Procfile with a `web:` line, no `wsgi`, no `processes`",
-        "add `wsgi: module:callable` to the app's entry, or a Procfile to its repository",
+        hint,
     )
 
 

@@ -33,7 +33,7 @@ def processes_of(settings: Settings, release: Path) -> dict[str, str]:
     if "web" not in found and settings.wsgi:
         found["web"] = f"gunicorn {settings.wsgi}"
     if "web" not in found:
-        raise messages.no_web_process()
+        raise messages.no_web_process(_folders_with_one(settings, release))
     if taken := [name for name in found if name in TAKEN]:
         raise messages.process_name_taken(taken[0])
     return found
@@ -49,6 +49,12 @@ def _text(settings: Settings, release: Path) -> str:
     except OSError as error:
         raise messages.procfile_unreadable(error.strerror or str(error)) from error
     return ""
+
+
+def _folders_with_one(settings: Settings, release: Path) -> list[str]:
+    """Return the folders of the release in which there is a Procfile: the app may be in one of them."""
+    with identity.reading_as(settings.builder):
+        return sorted(path.parent.name for path in release.glob("*/Procfile"))
 
 
 def runs(processes: dict[str, str], scale: dict[str, int]) -> dict[str, int]:
