@@ -11,6 +11,9 @@ from windlass import messages
 from windlass.server.shell import Word, segments, split, with_exec
 
 RUNNERS = ("uv", "poetry", "pipenv", "pdm", "rye")
+# Seconds that an app keeps an idle connection when nginx keeps some too. nginx closes its end after 10 s, long before:
+# a request that it sends while the app closes is lost, and is not sent again.
+KEEP_ALIVE = 30
 HEADERS = "x-forwarded-for x-forwarded-proto x-forwarded-host"
 
 
@@ -25,6 +28,7 @@ class Web:
     request_timeout: int = 60
     stop_timeout: int = 30
     control_socket: bool = False
+    keeps_connections: bool = False
     configured: frozenset[str] = field(default_factory=frozenset)
 
 
@@ -33,7 +37,8 @@ class Server:
     """How one WSGI or ASGI server is told its socket.
 
     `valued` options take a value, `flags` take none; both are dropped from the command. A server is
-    `graceful` when SIGTERM lets it answer the requests that it has accepted.
+    `graceful` when SIGTERM lets it answer the requests that it has accepted. `keep_alive` is the option for the
+    time that it keeps an idle connection; a server without one keeps none, or keeps it longer than nginx does.
     """
 
     module: str
@@ -41,6 +46,7 @@ class Server:
     flags: tuple[str, ...]
     arguments: Callable[[Web, list[str]], list[str]]
     graceful: bool = True
+    keep_alive: str = ""
 
 
 def _gunicorn(web: Web, given: list[str]) -> list[str]:
@@ -68,7 +74,9 @@ def _uwsgi(web: Web, given: list[str]) -> list[str]:
 
 
 SERVERS = {
-    "gunicorn": Server("gunicorn", ("-b", "--bind", "-p", "--pid"), ("-D", "--daemon"), _gunicorn),
+    "gunicorn": Server(
+        "gunicorn", ("-b", "--bind", "-p", "--pid"), ("-D", "--daemon"), _gunicorn, keep_alive="--keep-alive"
+    ),
     "waitress-serve": Server(
         "waitress",
         ("--host", "--port", "--listen", "--unix-socket", "--unix-socket-perms"),
@@ -78,13 +86,18 @@ SERVERS = {
     ),
     "uwsgi": Server("", ("--http", "--http-socket", "--socket", "-s", "--uwsgi-socket", "--https"), (), _uwsgi, False),
     "uvicorn": Server(
-        "uvicorn", ("--host", "--port", "--uds", "--fd"), ("--reload",), lambda web, _: ["--uds", web.socket]
+        "uvicorn",
+        ("--host", "--port", "--uds", "--fd"),
+        ("--reload",),
+        lambda web, _: ["--uds", web.socket],
+        keep_alive="--timeout-keep-alive",
     ),
     "hypercorn": Server(
         "hypercorn",
         ("-b", "--bind", "--insecure-bind", "-p", "--pid", "-m", "--umask"),
         ("--reload",),
         lambda web, _: ["--bind", f"unix:{web.socket}", "--umask", "0"],
+        keep_alive="--keep-alive",
     ),
     "daphne": Server(
         "daphne",
@@ -166,13 +179,15 @@ def _placed(group: list[Word], web: Web) -> list[Word] | None:
         return None
     name, start, rest = found
     server = SERVERS[name]
-    kept = _without(group[rest:], server)
+    keep_alive = [server.keep_alive] if web.keeps_connections and server.keep_alive else []
+    kept = _without(group[rest:], (*server.valued, *keep_alive), server.flags)
     program = ["python", "-m", server.module] if server.module else [name]
     added = server.arguments(web, [word.value for word in kept])
+    added += [f"{option}={KEEP_ALIVE}" for option in keep_alive]
     return [*group[:start], *(Word(raw, raw) for raw in [*program, *added]), *kept]
 
 
-def _without(words: list[Word], server: Server) -> list[Word]:
+def _without(words: list[Word], valued: tuple[str, ...], flags: tuple[str, ...]) -> list[Word]:
     """Drop the server's own ideas of where to listen: `-b X`, `-bX`, `--bind X` and `--bind=X`."""
     kept: list[Word] = []
     skip = False
@@ -180,9 +195,9 @@ def _without(words: list[Word], server: Server) -> list[Word]:
         value = word.value
         if skip:
             skip = False
-        elif value in server.valued:
+        elif value in valued:
             skip = True
-        elif value not in server.flags and not _carries(value, server.valued):
+        elif value not in flags and not _carries(value, valued):
             kept.append(word)
     return kept
 

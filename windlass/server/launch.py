@@ -70,6 +70,7 @@ def web_of(context: Context, folder: Path, colour: str) -> command.Web:
         request_timeout=chosen.request_timeout,
         stop_timeout=chosen.stop_timeout,
         control_socket=_has_control_socket(folder),
+        keeps_connections=chosen.upstream_keepalive > 0,
         configured=_configured(folder / chosen.directory / "gunicorn.conf.py"),
     )
 
