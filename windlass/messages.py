@@ -679,6 +679,15 @@ def processes_not_up() -> Failure:
     )
 
 
+def program_name_taken(name: str, process: str) -> Failure:
+    """Supervisor has a program of that name, of another app."""
+    return Failure(
+        "name-taken",
+        f"another app's program is named {name} in Supervisor already",
+        f"give the process {process} another name",
+    )
+
+
 def supervisor_not_running(state: str) -> Failure:
     """Supervisor is starting or stopping."""
     return Failure("supervisor", f"Supervisor is {state}", "try again when it runs")
@@ -942,3 +951,8 @@ def note_lock_tried_again(seconds: int, holder: str, pause: float) -> str:
 def left_in_the_database(names: list[str]) -> str:
     """The end of a sentence about a release command that failed half way."""
     return f"; done before it failed, and left in the database: {_heads(names)}"
+
+
+def note_jobs_in_hand(processes: list[str], seconds: int) -> str:
+    """Processes are stopped, and have not ended yet."""
+    return f"{' and '.join(processes)} may take up to {seconds} s to finish the job in hand"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from windlass import messages
+from windlass import messages, process_checks
 from windlass.server.names import HOOKS, LAPTOP_HOOKS
 from windlass.specs import Options
 
@@ -32,7 +32,6 @@ utmp uucp uuidd valkey video voice wheel windlass wtmp www www-data x509
 RESERVED_NAMES = frozenset(_RESERVED.split())
 
 _APP_NAME = re.compile(r"[a-z][a-z0-9_-]{0,19}")
-_PROCESS_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _PUBLIC_KEY = re.compile(r"(?:^|\s)(?:sk-)?(?:ssh|ecdsa)-[\w.@-]+\s+AAAA[A-Za-z0-9+/]*=*(?:\s|$)")
@@ -278,7 +277,7 @@ def _apps(variables: Variables) -> list[Problem]:
         written = raw[index] if isinstance(raw, list) and index < len(raw) else entry
         for path, message in _entry(entry, written, variables.raw):
             problems.append(walk.problem(("apps", index, *path), message))
-    problems += [walk.problem(path, message) for path, message in _twice(apps)]
+    problems += [walk.problem(path, message) for path, message in (*_twice(apps), *process_checks.pairs(apps))]
     return problems
 
 
@@ -294,7 +293,7 @@ def _entry(entry: dict[str, Any], written: dict[str, Any], names: dict[str, Any]
     yield from _numbers(entry)
     yield from _folders(entry)
     yield from _let_through(entry)
-    yield from _processes(entry)
+    yield from process_checks.entry(entry)
     yield from _hooks(entry)
     yield from _env(written.get("env") or {}, names)
 
@@ -360,9 +359,6 @@ def _numbers(entry: dict[str, Any]) -> Iterator[Finding]:
     for key in ("lock_timeout", "keep_snapshots"):
         if entry.get(key) is not None and entry[key] < 0:
             yield (key,), f"{entry[key]} is too small; write 0 or more"
-    for name, count in (entry.get("scale") or {}).items():
-        if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= 100:
-            yield ("scale", name), f"must be a whole number from 0 to 100, not {_yaml(count)}"
 
 
 def _folders(entry: dict[str, Any]) -> Iterator[Finding]:
@@ -421,16 +417,6 @@ def _bad_place(place: Any, root: bool = False) -> str:
     if ".." in parts or "\0" in place or "\n" in place or (place.rstrip("/") in (".", "") and not root):
         return f"{place!r} leads out of the app's folder; write a path below it"
     return ""
-
-
-def _processes(entry: dict[str, Any]) -> Iterator[Finding]:
-    for key in ("processes", "scale"):
-        for name in entry.get(key) or {}:
-            if not _PROCESS_NAME.fullmatch(str(name)):
-                yield (key, name), f"{name!r} cannot be a process name; write letters, digits, - and _"
-    for name, command in (entry.get("processes") or {}).items():
-        if not isinstance(command, str) or not command.strip() or "\0" in command or "\n" in command.strip():
-            yield ("processes", name), "must be a command on one line, in quotes"
 
 
 def _hooks(entry: dict[str, Any]) -> Iterator[Finding]:

@@ -244,6 +244,19 @@ MISTAKES = {
         ("    env:", "    scale: {worker: two}\n    env:"),
         "main.yml:6: apps[0].scale.worker: must be a whole number from 0 to 100, not two",
     ),
+    "scale of what is single": (
+        ("    env:", "    single: [ticker]\n    scale: {ticker: 2}\n    env:"),
+        "main.yml:7: apps[0].scale.ticker: ticker may never run twice at a time, so not 2; "
+        "write 1, or leave ticker out of `single`",
+    ),
+    "long stop": (
+        ("    env:", "    stop_timeouts: {worker: 1000}\n    env:"),
+        "main.yml:6: apps[0].stop_timeouts.worker: must be seconds from 1 to 800, not 1000",
+    ),
+    "signal": (
+        ("    env:", "    stop_signals: {worker: SIGTREM}\n    env:"),
+        "main.yml:6: apps[0].stop_signals.worker: SIGTREM is no signal; did you mean TERM?",
+    ),
     "mail address": (
         ("you@example.com", "nobody"),
         "main.yml:9: admin_email: 'nobody' is no mail address; write you@example.com",
@@ -292,6 +305,25 @@ def test_an_app_named_twice_is_refused(place: Place) -> None:
     second = "\n  - {name: guestbook, domains: [b.example.com], repository: x}\nadmin_email"
     place.change("\nadmin_email", second)
     assert "main.yml:9: apps[1].name: guestbook is taken by apps[0]; write another" in place.refusal()
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "refused"),
+    [
+        ("guestbook-web", "", "guestbook-web would be confused with guestbook's process web; write another name"),
+        ("guestbook-web-two", "", "guestbook-web-two would be confused with guestbook's process web"),
+        ("guestbook-mail", "    scale: {mail: 2}\n", "guestbook-mail would be confused with guestbook's process mail"),
+        ("guestbook-webshop", "", ""),
+        ("guestbook-staging", "", ""),
+    ],
+)
+def test_apps_whose_programs_could_get_one_name_are_refused(place: Place, name: str, more: str, refused: str) -> None:
+    second = f"\n{more}  - {{name: {name}, domains: [b.example.com], repository: x}}\nadmin_email"
+    place.change("\nadmin_email", second)
+    if refused:
+        assert refused in place.refusal()
+    else:
+        assert len(inventory.load(str(place.path)).apps) == 2
 
 
 def test_text_that_is_rendered_gets_its_type(place: Place) -> None:

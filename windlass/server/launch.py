@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from windlass import messages
-from windlass.server import command, environment, names, procfile, settings
+from windlass.server import command, environment, names, procfile, settings, strays
 from windlass.server.environment import Context
 from windlass.server.errors import Failure
 from windlass.server.paths import Paths
@@ -44,12 +44,21 @@ def _become(context: Context, release: str, process: str, colour: str) -> None:
     if colour:
         values |= {"SOCKET": str(paths.socket(colour)), "WINDLASS_COLOUR": colour}
         restore_live_socket(paths, release, colour)
-    stop_strays(values)
+    _clear(context, process, values)
     os.chdir(folder / context.settings.directory)
     os.umask(0o022)
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores both, and exec would hand that on
         signal.signal(number, signal.SIG_DFL)
     os.execve("/bin/sh", ["/bin/sh", "-c", line], values)  # noqa: S606
+
+
+def _clear(context: Context, process: str, values: dict[str, str]) -> None:
+    """End what an earlier Supervisor left of the process; one that may never be two begins when that is gone."""
+    number = signal.Signals[f"SIG{context.settings.stop_signal(process)}"]
+    if process in context.settings.single:
+        strays.hold(context.paths.process_lock(process), values, number, context.settings.grace(process))
+    else:
+        strays.end(values, number)
 
 
 def command_line(context: Context, folder: Path, process: str, colour: str) -> str:
@@ -68,7 +77,7 @@ def web_of(context: Context, folder: Path, colour: str) -> command.Web:
     return command.Web(
         socket=str(context.paths.socket(colour)),
         request_timeout=chosen.request_timeout,
-        stop_timeout=chosen.stop_timeout,
+        stop_timeout=chosen.grace("web"),
         control_socket=_has_control_socket(folder),
         keeps_connections=chosen.upstream_keepalive > 0,
         configured=_configured(folder / chosen.directory / "gunicorn.conf.py"),
@@ -109,31 +118,3 @@ def restore_live_socket(paths: Paths, release: str, colour: str) -> None:
         return
     if paths.current.readlink().name == release:
         paths.live_socket.symlink_to(f"{colour}.sock")
-
-
-def stop_strays(values: dict[str, str]) -> None:
-    """End what an earlier Supervisor left behind of the same process: nobody watches it any more."""
-    keys = ("WINDLASS_HOME", "WINDLASS_PROCESS", "WINDLASS_COLOUR")
-    wanted = {f"{key}={values[key]}".encode() for key in keys if key in values}
-    supervisor = os.getppid()
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        try:
-            if entry.stat().st_uid != os.geteuid():
-                continue
-            found = set((entry / "environ").read_bytes().split(b"\0"))
-            if wanted <= found and supervisor not in ancestors(int(entry.name)):
-                os.kill(int(entry.name), signal.SIGTERM)
-        except OSError:
-            continue
-
-
-def ancestors(pid: int) -> list[int]:
-    """Return the processes that `pid` descends from, nearest first."""
-    line: list[int] = []
-    while pid > 0:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-        pid = int(stat.rpartition(")")[2].split()[1])
-        line.append(pid)
-    return line

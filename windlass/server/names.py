@@ -12,6 +12,7 @@ _MAKING = ("check", "upload", "build", "snapshot", "release", "start", "probe")
 PHASES = (*_MAKING, "switch", "drain", "retire", "record", "prune")
 HOOKS = tuple(f"{when}-{phase}" for phase in PHASES for when in ("before", "after"))
 LAPTOP_HOOKS = ("before-deploy", "after-deploy", "before-rollback", "after-rollback", *HOOKS)
+SIGNALS = ("TERM", "INT", "QUIT", "HUP", "USR1", "USR2", "KILL")  # that Supervisor may stop a process with
 
 
 def other(colour: str | None) -> str:

@@ -67,6 +67,10 @@ class Paths:
         """Symlink to the live colour's socket."""
         return self.sockets / "web.sock"
 
+    def process_lock(self, process: str) -> Path:
+        """Return the lock that a process which may never be two holds while it runs."""
+        return self.sockets / f"{process}.lock"
+
     @property
     def state(self) -> Path:
         """Release log, state, lock and incoming archives; root only."""

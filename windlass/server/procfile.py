@@ -57,7 +57,12 @@ def _folders_with_one(settings: Settings, release: Path) -> list[str]:
         return sorted(path.parent.name for path in release.glob("*/Procfile"))
 
 
-def runs(processes: dict[str, str], scale: dict[str, int]) -> dict[str, int]:
-    """Return how many of each process run beside `web`, without those that are scaled to none."""
-    counts = {name: scale.get(name, 1) for name in processes if name not in ("web", "release")}
+def runs(processes: dict[str, str], settings: Settings) -> dict[str, int]:
+    """Return how many of each process run here beside `web`, without those that are scaled to none.
+
+    Those that may never be two run on the first host of the app alone.
+    """
+    counts = {name: settings.scale.get(name, 1) for name in processes if name not in ("web", "release")}
+    for name in set(counts) & set(settings.single):
+        counts[name] = min(counts[name], 1 if settings.first_host else 0)
     return {name: count for name, count in counts.items() if count > 0}

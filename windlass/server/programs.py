@@ -1,4 +1,4 @@
-"""Supervisor's configuration files of one app: one per program, so that only what changes is touched."""
+"""Supervisor's configuration files of one app: one per process, so that only what changes is touched."""
 
 from __future__ import annotations
 
@@ -6,26 +6,40 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from windlass.server import files, runner
+from windlass import messages
+from windlass.server import files, names, runner
 from windlass.server.environment import Context
 
 STOP_MARGIN = 5
+KILLED = 5
 
 
 @dataclass(frozen=True)
 class Program:
-    """One program: a colour of `web`, or another process."""
+    """One program: a colour of `web`, or one of the processes of another name, counted from 1."""
 
     release: str
     process: str
     colour: str = ""
-    count: int = 1
+    number: int = 1
     autostart: bool = True
     whole_group: bool = False
 
     def name(self, app: str) -> str:
-        """The program's and its group's name."""
-        return "-".join(part for part in (app, self.process, self.colour) if part)
+        """The program's and its group's name: `shop-web-blue`, `shop-worker`, `shop-worker.2`."""
+        name = "-".join(part for part in (app, self.process, self.colour) if part)
+        return f"{name}.{self.number}" if self.number > 1 else name
+
+
+def process_of(app: str, group: str) -> str:
+    """Return the process that a group runs: `web` for `shop-web-blue`, `worker` for `shop-worker.2`."""
+    process = group.removeprefix(f"{app}-").partition(".")[0]
+    return "web" if process in [f"web-{colour}" for colour in names.COLOURS] else process
+
+
+def stop_limit(context: Context, group: str) -> float:
+    """Return the seconds after which a group that was told to stop has to be gone: Supervisor killed it by then."""
+    return context.settings.grace(process_of(context.settings.name, group)) + STOP_MARGIN + KILLED
 
 
 def file_of(context: Context, name: str) -> Path:
@@ -49,8 +63,8 @@ def text(context: Context, program: Program) -> str:
         "autorestart": "true",
         "startsecs": "1",
         "startretries": "1000000",
-        "stopsignal": "TERM",
-        "stopwaitsecs": str(settings.stop_timeout + STOP_MARGIN),
+        "stopsignal": settings.stop_signal(program.process),
+        "stopwaitsecs": str(settings.grace(program.process) + STOP_MARGIN),
         "stopasgroup": str(program.whole_group).lower(),
         "killasgroup": "true",
         "redirect_stderr": "true",
@@ -60,8 +74,6 @@ def text(context: Context, program: Program) -> str:
     }
     if runner.user(settings.app_user).uid != os.geteuid():
         values["user"] = settings.app_user
-    if program.count > 1:
-        values |= {"numprocs": str(program.count), "process_name": "%(program_name)s-%(process_num)02d"}
     lines = [f"{key}={value}" for key, value in values.items()]
     head = f"; Made by windlass at every release: do not edit.\n[program:{name}]\n"
     return head + "\n".join(lines) + "\n"
@@ -69,13 +81,18 @@ def text(context: Context, program: Program) -> str:
 
 def write(context: Context, program: Program) -> None:
     """Put the program's file in place; Supervisor acts on it at its next start, or when told."""
-    files.replace(file_of(context, program.name(context.settings.name)), text(context, program))
+    name = program.name(context.settings.name)
+    path = file_of(context, name)
+    if path.exists() and not _is_of(context, path):
+        raise messages.program_name_taken(name, program.process)
+    files.replace(path, text(context, program))
 
 
 def written(context: Context) -> set[str]:
     """Return the names of this app's programs that have a file, by the command that they run."""
-    found = set()
-    for path in context.paths.supervisor_conf.glob(f"windlass-{context.settings.name}-*.conf"):
-        if f" launch {context.settings.name} " in path.read_text():
-            found.add(path.name.removeprefix("windlass-").removesuffix(".conf"))
-    return found
+    found = context.paths.supervisor_conf.glob(f"windlass-{context.settings.name}-*.conf")
+    return {path.name.removeprefix("windlass-").removesuffix(".conf") for path in found if _is_of(context, path)}
+
+
+def _is_of(context: Context, path: Path) -> bool:
+    return f" launch {context.settings.name} " in path.read_text()

@@ -11,12 +11,11 @@ from windlass.server.errors import Failure
 from windlass.server.job import Job
 from windlass.server.log import State
 from windlass.server.programs import Program
-from windlass.server.supervisor import UP, Process
+from windlass.server.supervisor import UP
 from windlass.server.tail import Watch, because, ending
+from windlass.server.workers import Workers
 
-STOP_MARGIN = 10
 KILL_AFTER = 2.0
-WORKER_START = 10.0
 WORKER_SETTLE = 0.3
 POLL = 0.02
 
@@ -33,7 +32,7 @@ class Rollout:
         self.new = State(release, names.other(self.old.colour))
         self.folder = self.paths.releases / release
         self.processes = procfile.processes_of(self.context.settings, self.folder)
-        self.workers = procfile.runs(self.processes, self.context.settings.scale)
+        self.workers = Workers(self.context, self.supervisor, lambda text: self.job.events.note(text))
         self.watch = Watch(self.context, ["web"])
         self.pid = 0
         self.gone: set[str] = set()
@@ -84,10 +83,6 @@ class Rollout:
 
     def _web(self, colour: str) -> str:
         return f"{self.context.settings.name}-web-{colour}"
-
-    def _worker_groups(self) -> set[str]:
-        webs = {self._web(colour) for colour in names.COLOURS}
-        return programs.written(self.context) - webs
 
     # start and probe
 
@@ -157,7 +152,7 @@ class Rollout:
     def _commit(self, live: State, idle: State) -> None:
         """Make the files say what runs, so that a reboot from here on comes up with `live`, entire."""
         self.job.log.set_state(live)
-        self.gone = self._write_workers(live.release)
+        self.gone = self.workers.write(live.release)
         if idle.release:
             programs.write(self.context, self._program(idle, autostart=False))
 
@@ -170,25 +165,9 @@ class Rollout:
                 programs.write(self.context, self._program(self.old, autostart=True))
             else:
                 self.job.log.set_state(self.old)
-                self.gone = self._worker_groups()
+                self.gone = self.workers.groups()
             for group in self.gone:
                 programs.file_of(self.context, group).unlink(missing_ok=True)
-
-    def _write_workers(self, release: str) -> set[str]:
-        """Write the files of all processes beside `web`; return the groups that the release lacks."""
-        before = self._worker_groups()
-        wanted = self._workers_of(release)
-        for program in wanted:
-            programs.write(self.context, program)
-        return before - {program.name(self.context.settings.name) for program in wanted}
-
-    def _workers_of(self, release: str) -> list[Program]:
-        settings = self.context.settings
-        processes = procfile.processes_of(settings, self.paths.releases / release)
-        return [
-            Program(release, name, count=count, whole_group=not command.plain_command(processes[name])[1])
-            for name, count in procfile.runs(processes, settings.scale).items()
-        ]
 
     def abandon(self) -> None:
         """Leave nothing of the idle colour behind, its file first: Supervisor may be on its way down too."""
@@ -214,17 +193,17 @@ class Rollout:
 
     def retire(self) -> None:
         """Bring the other processes to the new release, then stop the old colour."""
-        self.watch = Watch(self.context, list(self.workers))
+        self.watch = Watch(self.context, [program.process for program in self.workers.of(self.new.release)])
         try:
-            self._replace_workers(self.new.release)
-            self._check_workers(settle=WORKER_SETTLE)
+            self.workers.replace(self.new.release)
+            self.workers.check(self.new.release, settle=WORKER_SETTLE)
         except Failure as failure:
             self._explain(failure)
             self._switch_back(failure)
             raise
         try:
             self._stop_old()
-            self._check_workers()
+            self.workers.check(self.new.release)
         except Failure as failure:
             failure.switched = True
             self._explain(failure)
@@ -238,15 +217,6 @@ class Rollout:
             self.paths.socket(self.old.colour).unlink(missing_ok=True)
             self.supervisor.call("reloadConfig")
 
-    def _replace_workers(self, release: str) -> None:
-        """Stop one generation, then start the other: never two at a time."""
-        groups = self._worker_groups()
-        self.supervisor.stop(groups, self._stop_limit())
-        for group in self.gone:
-            programs.file_of(self.context, group).unlink(missing_ok=True)
-        app = self.context.settings.name
-        self.supervisor.start([program.name(app) for program in self._workers_of(release)])
-
     def _switch_back(self, failure: Failure) -> None:
         """Go back to the old colour, which still runs."""
         old = self.supervisor.group(self._web(self.old.colour)) if self.old.release else []
@@ -256,34 +226,10 @@ class Rollout:
         programs.write(self.context, self._program(self.old, autostart=True))
         self._point_to(self.old)
         self._commit(self.old, State())
-        self._replace_workers(self.old.release)
+        self.workers.replace(self.old.release)
         sockets.drain(self.paths.socket(self.new.colour), self._stop_limit(), connections_too=True)
         self.abandon()
         failure.message += "; switched back"
 
-    def _check_workers(self, settle: float = 0.0) -> None:
-        """Wait until every process beside `web` carries the new release, and has for `settle` seconds."""
-        end = time.monotonic() + WORKER_START
-        app = self.context.settings.name
-        groups = {program.name(app) for program in self._workers_of(self.new.release)}
-        settled: float | None = None
-        while groups:
-            found = [item for item in self.supervisor.processes() if item.group in groups]
-            if {item.group for item in found} != groups or not all(self._is_new(item) for item in found):
-                settled = None
-            elif settled is None:
-                settled = time.monotonic() + settle
-            if settled is not None and time.monotonic() >= settled:
-                return
-            if time.monotonic() > end:
-                raise messages.processes_not_up()
-            time.sleep(POLL)
-
-    def _is_new(self, process: Process) -> bool:
-        if process.state not in UP:
-            name = process.group.removeprefix(f"{self.context.settings.name}-")
-            raise messages.process_ended(name)
-        return sockets.release_of(process.pid) == self.new.release
-
     def _stop_limit(self) -> float:
-        return self.context.settings.stop_timeout + STOP_MARGIN
+        return programs.stop_limit(self.context, self._web(self.new.colour))

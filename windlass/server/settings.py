@@ -31,6 +31,10 @@ class Settings:
     health_path: str = "/"
     health_timeout: int = 30
     stop_timeout: int = 30
+    stop_timeouts: dict[str, int] = field(default_factory=dict)
+    stop_signals: dict[str, str] = field(default_factory=dict)
+    single: list[str] = field(default_factory=lambda: ["scheduler", "beat", "clock"])
+    first_host: bool = True
     request_timeout: int = 60
     shared: list[str] = field(default_factory=list)
     keep_releases: int = 5
@@ -51,6 +55,14 @@ class Settings:
     def builder(self) -> str:
         """The user that builds releases and owns the code."""
         return self.build_user or f"{self.name}-build"
+
+    def grace(self, process: str) -> int:
+        """How long a process has, in seconds, to finish what it has in hand when it is told to stop."""
+        return self.stop_timeouts.get(process, self.stop_timeout)
+
+    def stop_signal(self, process: str) -> str:
+        """The signal that tells a process to stop, without its SIG."""
+        return self.stop_signals.get(process, "TERM")
 
 
 def load(path: Path) -> Settings:
@@ -89,6 +101,8 @@ def _is(kind: str, value: object) -> bool:
         return isinstance(value, str)
     if kind == "int":
         return isinstance(value, int) and not isinstance(value, bool)
+    if kind == "bool":
+        return isinstance(value, bool)
     if kind == "list[str]":
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
     inner = {"dict[str, str]": str, "dict[str, int]": int}.get(kind, object)
@@ -100,5 +114,6 @@ def _check(settings: Settings) -> None:
     wrong += [process for process in settings.processes if not names.PROCESS.fullmatch(process)]
     wrong += [folder for folder in (settings.directory, *settings.shared) if not names.is_inside(folder)]
     wrong += [] if names.APP.fullmatch(settings.name) else [settings.name]
+    wrong += [signal for signal in settings.stop_signals.values() if signal not in names.SIGNALS]
     if wrong or not settings.domains:
         raise messages.settings_refused(wrong)

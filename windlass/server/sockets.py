@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from windlass.server.launch import ancestors
+from windlass.server.strays import ancestors
 
 POLL = 0.02
 QUIET = 3

@@ -103,12 +103,19 @@ class Supervisor:
 
     def start(self, groups: Iterable[str]) -> None:
         """Add groups from their configuration files and start what does not start by itself."""
-        wanted = set(groups)
         self.call("reloadConfig")
-        for group in sorted(wanted):
-            self.call("addProcessGroup", group, allow=[ALREADY_ADDED])
-        for process in self._of(wanted):
+        for group in sorted(set(groups)):
+            self.add(group)
+
+    def add(self, group: str) -> None:
+        """Add and start a group of the configuration that was last reloaded."""
+        self.call("addProcessGroup", group, allow=[ALREADY_ADDED])
+        for process in self.group(group):
             self.call("startProcess", process.full_name, False, allow=[ALREADY_STARTED, SPAWN_ERROR, ABNORMAL])
+
+    def remove(self, group: str) -> None:
+        """Make Supervisor forget a group that is down."""
+        self.call("removeProcessGroup", group, allow=[BAD_NAME])
 
     def stop(self, groups: Iterable[str], limit: float, *, kill_after: float | None = None) -> None:
         """Stop groups together and make Supervisor forget them.
@@ -117,30 +124,31 @@ class Supervisor:
         """
         wanted = set(groups)
         known = self._of(wanted)
-        self._ask_to_stop(known)
+        self.ask_to_stop(known)
         end = time.monotonic() + (limit if kill_after is None else min(limit, kill_after))
         last = end + KILLED
         while running := [item for item in self._of(wanted) if item.state not in DOWN]:
             if time.monotonic() > last:
                 raise messages.process_not_stopped(running[0].full_name, running[0].pid)
             if time.monotonic() > end:
-                _kill(running)
-            self._ask_to_stop([item for item in running if item.state != "STOPPING"])
+                self.kill(running)
+            self.ask_to_stop([item for item in running if item.state != "STOPPING"])
             time.sleep(POLL)
         for group in sorted({item.group for item in known}):
-            self.call("removeProcessGroup", group, allow=[BAD_NAME])
+            self.remove(group)
 
-    def _ask_to_stop(self, processes: list[Process]) -> None:
+    def ask_to_stop(self, processes: list[Process]) -> None:
+        """Send each its stop signal, and wait for none."""
         for process in processes:
             self.call("stopProcess", process.full_name, False, allow=[NOT_RUNNING, BAD_NAME])
 
     def _of(self, groups: set[str]) -> list[Process]:
         return [item for item in self.processes() if item.group in groups] if groups else []
 
-
-def _kill(processes: list[Process]) -> None:
-    """Kill processes and all that they started: Supervisor makes each one a process group."""
-    for process in processes:
-        if process.pid:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+    @staticmethod
+    def kill(processes: list[Process]) -> None:
+        """Kill processes and all that they started: Supervisor makes each one a process group."""
+        for process in processes:
+            if process.pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)

@@ -195,8 +195,8 @@ def test_several_processes_of_a_kind_follow_the_scale(server: Server) -> None:
     server.deploy(app_files() | {"Procfile": PROCFILE + "clock: python worker.py\n"})
     assert [item["name"] for item in server.ask("status").data["processes"]] == [
         "web-blue",
-        "worker-00",
-        "worker-01",
+        "worker",
+        "worker.2",
     ]
 
 
