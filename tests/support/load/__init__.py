@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -22,39 +22,58 @@ from tests.support.load.sample import Sample
 from tests.support.repository import ROOT
 from tests.support.visitor import Visitor
 
-# Of each kind how many ask at the same time: over kept connections, and over a new one each time.
-Crowd = Mapping[str, tuple[int, int]]
-EASY: Crowd = {"read": (2, 2), "write": (1, 0), "slow": (2, 0)}
-# More slow requests at once than the guestbook has threads on two cores (5 processes of 4), and the others behind them.
-HARD: Crowd = {"slow": (15, 15), "read": (100, 20), "page": (20, 10), "write": (10, 10), "asset": (1, 1)}
-# The same for processes that take one request at a time: the others wait in the socket's queue.
-QUEUE: Crowd = {"slow": (6, 6), "read": (12, 6), "write": (4, 4)}
+
+@dataclass(frozen=True)
+class Group:
+    """Visitors that ask at the same time, over kept connections and over a new one each time; seconds between two."""
+
+    kept: int
+    new: int
+    pause: float = 0.02
+
+
+Crowd = Mapping[str, Group]
+EASY: Crowd = {"read": Group(2, 2), "write": Group(1, 0), "slow": Group(2, 0)}
 MAXIMUM_SECONDS = 180.0
 BEGIN_SECONDS = 20.0
 END_SECONDS = 60.0
+
+
+def crowd_for(slots: int) -> Crowd:
+    """Return a crowd that keeps an app of so many slots busy with slow requests alone, and the others waiting.
+
+    The others pause, because a server whose processors have nothing left says little about a switch.
+    """
+    slow, others = slots * 3 // 4, max(slots // 3, 4)
+    return {
+        "slow": Group(slow, slow, 0.0),
+        "read": Group(3 * others, others, 0.15),
+        "page": Group(others, others, 0.15),
+        "write": Group(others, others, 0.15),
+        "asset": Group(1, 1, 0.15),
+    }
 
 
 @dataclass
 class Load:
     """Requests from `with` until its end, and never for longer than `seconds`.
 
-    `pause` is what each one waits between two requests, in seconds. `samples` are complete after the end.
+    `samples` are complete after the end.
     """
 
     visitor: Visitor
     crowd: Crowd = field(default_factory=lambda: EASY)
-    pause: float = 0.02
     seconds: float = MAXIMUM_SECONDS
     samples: list[Sample] = field(default_factory=list)
     _senders: list[tuple[subprocess.Popen[bytes], IO[bytes]]] = field(default_factory=list)
 
     def __enter__(self) -> Load:
-        for kind, (kept, new) in self.crowd.items():
+        for kind, group in self.crowd.items():
             told = tempfile.TemporaryFile()
             command = [sys.executable, "-m", "tests.support.load.sender"]
             sender = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=told)
             order = {"host": self.visitor.host, "address": self.visitor.address, "ca": str(self.visitor.ca)}
-            order |= {"kind": kind, "kept": kept, "new": new, "pause": self.pause, "seconds": self.seconds}
+            order |= {"kind": kind, "seconds": self.seconds, **asdict(group)}
             assert sender.stdin is not None
             sender.stdin.write(json.dumps(order).encode() + b"\n")
             sender.stdin.flush()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import ssl
 import sys
 import threading
@@ -68,6 +69,12 @@ class Sender:
         self.stop = threading.Event()
         self.writing = threading.Lock()
 
+    def wait_for_the_end(self) -> None:
+        """Stop when nobody holds the other end of standard input any more."""
+        while os.read(0, 1):
+            pass
+        self.stop.set()
+
     def repeat(self, kept: bool) -> None:
         """Send one after the other; a kept connection is opened again when it breaks."""
         connection = self.visitor.connect(self.tls)
@@ -115,8 +122,7 @@ def main() -> None:
     threading.stack_size(256 * 1024)
     for thread in threads:
         thread.start()
-    watcher = threading.Thread(target=lambda: (sys.stdin.buffer.read(), sender.stop.set()), daemon=True)
-    watcher.start()
+    threading.Thread(target=sender.wait_for_the_end, daemon=True).start()
     for thread in threads:
         thread.join()
 

@@ -49,9 +49,9 @@ def misserved(samples: Iterable[Sample], first: str, switches: Sequence[Switch])
     return [sample for sample in samples if sample.release and not was_live(sample)]
 
 
-def under_way(samples: Iterable[Sample], moment: float, kind: str = "slow") -> int:
-    """Return how many requests of a kind were under way at a moment."""
-    return sum(sample.kind == kind and sample.sent < moment < sample.ended for sample in samples)
+def under_way(samples: Iterable[Sample], moment: float) -> int:
+    """Return how many requests were under way at a moment."""
+    return sum(sample.sent < moment < sample.ended for sample in samples)
 
 
 def table(samples: Sequence[Sample], wrong: Sequence[Sample]) -> list[str]:
