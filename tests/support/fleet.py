@@ -20,8 +20,12 @@ def view(inventory: Path, *names: str) -> Path:
     }
     hosts = {name: everything["hosts"][name] for name in names}
     (folder / "hosts.yml").write_text(json.dumps({"all": {**everything, "hosts": hosts, "children": groups}}, indent=2))
-    for part in ("group_vars", "known_hosts", "keys", "repositories", "ca.pem"):
-        link = folder / part
-        if not link.is_symlink():
-            link.symlink_to(f"../{inventory.name}/{part}")
+    link(inventory, folder, "group_vars", "known_hosts", "keys", "repositories", "ca.pem")
     return folder
+
+
+def link(inventory: Path, folder: Path, *parts: str) -> None:
+    """Make parts of an inventory those of the one beside it, too."""
+    for part in parts:
+        if not (folder / part).is_symlink():
+            (folder / part).symlink_to(f"../{inventory.name}/{part}")

@@ -6,11 +6,14 @@ import http.client
 import json
 import socket
 import ssl
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 TIMEOUT_SECONDS = 20
+PART_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,14 @@ class _Connection(http.client.HTTPSConnection):
         self.sock = self._tls.wrap_socket(plain, server_hostname=self.host)
 
 
+def _in_parts(body: bytes, seconds: float) -> Iterator[bytes]:
+    """Give a body in parts that take so many seconds together."""
+    parts = min(len(body), 1 + round(seconds / PART_SECONDS))
+    for number in range(parts):
+        time.sleep(seconds / parts)
+        yield body[number * len(body) // parts : (number + 1) * len(body) // parts]
+
+
 @dataclass(frozen=True)
 class Visitor:
     """Somebody who knows a site by name, and reaches it at an address (IPv4 or IPv6)."""
@@ -66,16 +77,17 @@ class Visitor:
         method: str = "GET",
         data: Any = None,
         connection: http.client.HTTPSConnection | None = None,
+        seconds: float = 0.0,
     ) -> Answer:
-        """Send one request and return the answer; `data` is sent as JSON.
+        """Send one request and return the answer; `data` is sent as JSON, and takes so many seconds on its way.
 
         Raises OSError, http.client.HTTPException: nothing, or nothing whole, came back.
         """
         used = connection or self.connect()
         body = None if data is None else json.dumps(data).encode()
-        headers = {} if data is None else {"Content-Type": "application/json"}
+        headers = {} if body is None else {"Content-Type": "application/json", "Content-Length": str(len(body))}
         try:
-            used.request(method, path, body, headers)
+            used.request(method, path, body if body is None else _in_parts(body, seconds), headers)
             response = used.getresponse()
             return Answer(response.status, dict(response.getheaders()), response.read())
         finally:

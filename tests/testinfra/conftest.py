@@ -28,6 +28,7 @@ FILES = {
     "faults": [
         "test_faults_fleet.py",
         "test_faults_release.py",
+        "test_faults_load.py",
         "test_faults_client.py",
         "test_faults_plan.py",
         "test_faults_hooks.py",

@@ -50,6 +50,7 @@ def crowd_for(slots: int) -> Crowd:
         "read": Group(3 * others, others, 0.15),
         "page": Group(others, others, 0.15),
         "write": Group(others, others, 0.15),
+        "upload": Group(2, 2, 0.15),
         "asset": Group(1, 1, 0.15),
     }
 

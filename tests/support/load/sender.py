@@ -24,6 +24,7 @@ from tests.support.visitor import Answer, Visitor
 
 RELEASE_HEADER = "X-Release"
 SLOW_SECONDS = 0.5
+UPLOAD_SECONDS = 2.0
 TEXT = "written under load"
 
 
@@ -36,6 +37,7 @@ class Kind:
     status: int
     is_good: Callable[[Answer], bool]
     data: Any = None
+    seconds: float = 0.0
     by_the_app: bool = True
 
 
@@ -52,6 +54,15 @@ KINDS = {
     ),
     "slow": Kind(
         "POST", f"/slow?seconds={SLOW_SECONDS}", 200, lambda answer: answer.json["slept"] == SLOW_SECONDS, data={}
+    ),
+    # A form that takes its time to come in.
+    "upload": Kind(
+        "POST",
+        "/api/messages",
+        201,
+        lambda answer: answer.json["author"] == "upload",
+        data={"author": "upload", "text": TEXT},
+        seconds=UPLOAD_SECONDS,
     ),
 }
 
@@ -96,7 +107,7 @@ class Sender:
                 connection.connect()
                 sent = time.time()
             answer = self.visitor.ask(
-                self.kind.path, method=self.kind.method, data=self.kind.data, connection=connection
+                kind.path, method=kind.method, data=kind.data, connection=connection, seconds=kind.seconds
             )
             status, release = answer.status, answer.headers.get(RELEASE_HEADER, "")
             error = self.fault(answer)

@@ -55,12 +55,12 @@ class Series:
     @property
     def acknowledged(self) -> int:
         """How many messages the app said that it had taken."""
-        return sum(sample.kind == "write" and not sample.failed for sample in self.samples)
+        return sum(sample.kind in ("write", "upload") and not sample.failed for sample in self.samples)
 
     def waiting(self, rollout: Rollout) -> int:
         """Return how many requests to the app were under way in the middle of a switch."""
         middle = (rollout.switch.began + rollout.switch.ended) / 2
-        return under_way((sample for sample in self.samples if sample.kind != "asset"), middle)
+        return under_way((sample for sample in self.samples if sample.kind not in ("asset", "upload")), middle)
 
     def report(self) -> list[str]:
         """Return the counts and the waiting times, of every kind of request and of every rollout."""
