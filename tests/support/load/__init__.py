@@ -79,25 +79,36 @@ class Load:
             sender.stdin.write(json.dumps(order).encode() + b"\n")
             sender.stdin.flush()
             self._senders.append((sender, told))
-        self._wait_for_the_first()
+        try:
+            self._wait_for_the_first()
+        except BaseException:
+            self._end()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._end()
+        for _, told in self._senders:
+            told.seek(0)
+            self.samples += [Sample(*json.loads(line)) for line in told if line.endswith(b"\n")]
+            told.close()
+        self.samples.sort(key=lambda sample: sample.sent)
+        broken = [sender.returncode for sender, _ in self._senders if sender.returncode]
+        assert not broken or kind, f"the load broke down: exit status {broken}"
+
+    def _end(self) -> None:
+        """End the senders, once what is under way has been answered."""
         for sender, _ in self._senders:
             assert sender.stdin is not None
             sender.stdin.close()
-        for sender, told in self._senders:
+        for sender, _ in self._senders:
             try:
                 sender.wait(timeout=END_SECONDS)
             except subprocess.TimeoutExpired:
                 sender.kill()
                 sender.wait()
-            told.seek(0)
-            self.samples += [Sample(*json.loads(line)) for line in told if line.endswith(b"\n")]
-            told.close()
-        self.samples.sort(key=lambda sample: sample.sent)
 
     def _wait_for_the_first(self) -> None:
         """Return when every kind has been answered once."""

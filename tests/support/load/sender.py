@@ -100,6 +100,7 @@ class Sender:
 
     def send(self, connection: http.client.HTTPSConnection, kept: bool) -> Sample:
         """Send one request; the moment that counts is the one before its first byte."""
+        kind = self.kind
         began = sent = time.time()
         status, release = 0, ""
         try:
@@ -125,7 +126,8 @@ class Sender:
 
 
 def main() -> None:
-    """Send until nobody wants it any more."""
+    """Send until nobody wants it any more; a mistake in here ends it all, with status 1."""
+    threading.excepthook = lambda told: (sys.excepthook(*told[:3]), os._exit(1))
     order = json.loads(sys.stdin.buffer.readline())
     sender = Sender(order)
     kept = [True] * order["kept"] + [False] * order["new"]
