@@ -923,6 +923,11 @@ def note_hook_failed(name: str, status: int) -> str:
     return f"the hook {name} failed with status {status}; the server goes on"
 
 
+def note_notice_failed(wrong: str) -> str:
+    """A notice did not go out; `wrong` says by which way and why."""
+    return f"the last notice of a release was not sent by {wrong}"
+
+
 def note_no_lines_of(process: str) -> str:
     """The log holds nothing of that process."""
     return f"the log has no line of {process}; write it as in the Procfile, such as web or worker"
@@ -956,3 +961,24 @@ def left_in_the_database(names: list[str]) -> str:
 def note_jobs_in_hand(processes: list[str], seconds: int) -> str:
     """Processes are stopped, and have not ended yet."""
     return f"{' and '.join(processes)} may take up to {seconds} s to finish the job in hand"
+
+
+# Notices: the headline of what is sent by mail and webhook after a release.
+
+
+def notice_live(app: str, action: str, version: str, release: str) -> str:
+    """A deploy or a rollback went well."""
+    how = "rolled back to" if action == "rollback" else "deployed"
+    return f"{app}: {how} {version or release}"
+
+
+def notice_failed(app: str, action: str, version: str, phase: str, switched: bool) -> str:
+    """A deploy or a rollback did not go well."""
+    what = "visitors have the new release" if switched else "nothing changed for visitors"
+    where = f" in {phase}" if phase else ""
+    return f"{app}: {action} of {version} FAILED{where}; {what}"
+
+
+def notice_switched_back(app: str, bad: str, back_to: str) -> str:
+    """The watch after a release found it bad."""
+    return f"{app}: SWITCHED BACK to {back_to}; {bad} is marked bad"

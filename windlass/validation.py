@@ -43,6 +43,7 @@ _SIZE = re.compile(r"\d+[kKmMgG]?")
 _HEALTH_PATH = re.compile(r"/[\x21-\x7e]*")
 _STATIC_PREFIX = re.compile(r"/[\w./~-]*")
 _VAULT_NAME = re.compile(r"\bvault_\w+")
+_WEBHOOK = re.compile(r"https?://[^\s/]+(/\S*)?")
 _TEMPLATE = re.compile(r"\{\{|\{%")
 
 
@@ -295,6 +296,7 @@ def _entry(entry: dict[str, Any], written: dict[str, Any], names: dict[str, Any]
     yield from _let_through(entry)
     yield from process_checks.entry(entry)
     yield from _hooks(entry)
+    yield from _notify(entry)
     yield from _env(written.get("env") or {}, names)
 
 
@@ -429,6 +431,16 @@ def _hooks(entry: dict[str, Any]) -> Iterator[Finding]:
                 yield ("hooks", place, name), f"unknown; {messages.did_you_mean(str(name), known)}"
             elif not isinstance(command, str) or not command.strip() or "\0" in command:
                 yield ("hooks", place, name), "must be a shell command, in quotes"
+
+
+def _notify(entry: dict[str, Any]) -> Iterator[Finding]:
+    notify = entry.get("notify") or {}
+    for index, address in enumerate(notify.get("mail") or []):
+        if not is_template(address) and not _EMAIL.fullmatch(address):
+            yield ("notify", "mail", index), f"{address!r} is no mail address; write you@example.com"
+    webhook = notify.get("webhook")
+    if webhook and not is_template(webhook) and not _WEBHOOK.fullmatch(str(webhook)):
+        yield ("notify", "webhook"), "is no URL; write https://HOST/PATH, by the name of a vault_ variable"
 
 
 def _env(env: Any, names: dict[str, Any]) -> Iterator[Finding]:

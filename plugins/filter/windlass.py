@@ -16,6 +16,7 @@ NOT_FOR_THE_PROGRAM = {
     "env",
     "maintenance_allow",
     "max_body_size",
+    "notify",
     "packages",
     "repository",
     "static",
@@ -56,6 +57,12 @@ def app_settings(app: dict[str, Any], spec: dict[str, Any], **more: Any) -> dict
     return {name: value for name, value in settings.items() if name not in NOT_FOR_THE_PROGRAM} | more
 
 
+def app_notify(app: dict[str, Any]) -> dict[str, Any]:
+    """Return where the notices of an app go, or nothing; mail leaves through the server's own mail server."""
+    notify = {name: value for name, value in (app.get("notify") or {}).items() if value}
+    return {**notify, "smtp": ["127.0.0.1", 25]} if notify else {}
+
+
 def locked_requirement(lock: str, name: str) -> str:
     """Return a package of a ``uv.lock`` as a line of a requirements file, with the hashes of its wheels."""
     package = next(package for package in tomllib.loads(lock)["package"] if package["name"] == name)
@@ -83,6 +90,7 @@ class FilterModule:
         """Return what Ansible registers."""
         return {
             "app_env": app_env,
+            "app_notify": app_notify,
             "app_settings": app_settings,
             "dotenv": dotenv,
             "firewall_sources": firewall_sources,

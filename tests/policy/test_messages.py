@@ -35,7 +35,7 @@ FUNCTIONS = [
 ]
 MAKES = ("WindlassError", "Failure")
 ERRORS = [function for function in FUNCTIONS if function.__annotations__["return"] in MAKES]
-NOTES = [function for function in FUNCTIONS if function.__name__.startswith("note_")]
+NOTES = [function for function in FUNCTIONS if function.__name__.startswith(("note_", "notice_"))]
 SOURCES = [path for folder in ("windlass", "plugins") for path in sorted((project.ROOT / folder).rglob("*.py"))]
 ELSEWHERE = [
     path

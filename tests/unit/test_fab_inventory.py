@@ -122,6 +122,10 @@ MISTAKES = {
         ("    repository: ../guestbook\n", "    repository: ../guestbook\n    hooks: {laptop: {after-deploy: ''}}\n"),
         "main.yml:5: apps[0].hooks.laptop.after-deploy: must be a shell command, in quotes",
     ),
+    "a webhook that is no URL": (
+        ("    repository: ../guestbook\n", "    repository: ../guestbook\n    notify: {webhook: hooks.example.com}\n"),
+        "main.yml:5: apps[0].notify.webhook: is no URL; write https://HOST/PATH, by the name of a vault_ variable",
+    ),
     "own name": (
         ("admin_email:", "zzz: 1\nadmin_email:"),
         "main.yml:9: zzz: unknown; a name of your own begins with vault_",

@@ -93,3 +93,10 @@ def test_firewall_sources_are_matched_per_ip_version(filters: ModuleType) -> Non
         "ip saddr { 192.0.2.0/24, 192.0.2.1 } ",
         "ip6 saddr { 2001:db8::/32 } ",
     ]
+
+
+def test_notices_go_nowhere_unless_the_entry_says_where() -> None:
+    assert filters.app_notify({"name": "a"}) == {}
+    assert filters.app_notify({"name": "a", "notify": {"mail": [], "webhook": None}}) == {}
+    found = filters.app_notify({"name": "a", "notify": {"webhook": "https://x/y"}})
+    assert found == {"webhook": "https://x/y", "smtp": ["127.0.0.1", 25]}

@@ -34,6 +34,7 @@ def perform(context: Context, request: Request, stream: BinaryIO, out: Events) -
             checks.require(context, request.size)
             _with_hooks(work, out, target)
             out.chosen(target)
+            job.tell_unsent(paths, out)
         if request.action == "deploy":
             with out.phase("upload"):
                 out.send({"event": "send"})
@@ -67,7 +68,11 @@ def _go(work: Job, target: str, events: Events) -> dict[str, object]:
     _with_hooks(work, events, target)
     try:
         data = {"deploy": _deploy, "rollback": _rollback, "restart": _restart}[work.request.action](work, target)
+        _tell(work, target)
         return data | ({"failed_hooks": work.failed_hooks} if work.failed_hooks else {})
+    except BaseException as error:
+        _tell(work, target, error)
+        raise
     finally:
         work.lock.release()
 
@@ -78,6 +83,14 @@ def _with_hooks(work: Job, events: Events, release: str = "") -> None:
         from windlass.server.hooks import Hooks
 
         events.around = Hooks(work, events, release)
+
+
+def _tell(work: Job, release: str, error: BaseException | None = None) -> None:
+    """Send a notice of how it ended, where the entry asks for one."""
+    if work.context.paths.notify.exists() and work.request.action != "restart":
+        from windlass.server import notices
+
+        notices.tell(work, release, error)
 
 
 def _target(work: Job) -> str:

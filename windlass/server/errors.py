@@ -24,6 +24,10 @@ class Failure(Exception):  # noqa: N818 - it is the end of an action, and not on
         self.phase = ""
         self.switched = False
 
+    def __str__(self) -> str:
+        """Return the message as it is now: what the app printed may have been added."""
+        return self.message
+
     def as_result(self) -> dict[str, object]:
         """Return the `result` event that tells this failure."""
         error: dict[str, object] = {

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+from windlass import messages
 from windlass.server import files
 from windlass.server.environment import Context
 from windlass.server.lock import Lock
 from windlass.server.log import ReleaseLog, now
+from windlass.server.paths import Paths
 from windlass.server.protocol import Events, Request
 from windlass.server.supervisor import Supervisor
 
@@ -30,6 +32,13 @@ class Job:
     def seconds(self) -> float:
         """How long the work has taken so far."""
         return round(time.monotonic() - self.started, 3)
+
+
+def tell_unsent(paths: Paths, out: Events) -> None:
+    """Say once that the last notice did not go out: there was nobody to tell then."""
+    if paths.unsent.exists():
+        out.note(messages.note_notice_failed(paths.unsent.read_text().strip()))
+        paths.unsent.unlink()
 
 
 def sweep(log: ReleaseLog) -> None:

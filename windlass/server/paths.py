@@ -24,6 +24,16 @@ class Paths:
         return self.prefix / "etc/windlass" / f"{self.app}.env"
 
     @property
+    def notify(self) -> Path:
+        """Where notices go, with the secret address of a webhook; root only, and there only when there is one."""
+        return self.prefix / "etc/windlass" / f"{self.app}.notify.json"
+
+    @property
+    def unsent(self) -> Path:
+        """Why the last notice could not be sent, until somebody has been told."""
+        return self.state / "unsent"
+
+    @property
     def maintenance(self) -> Path:
         """Exists while maintenance mode is on; nginx looks for it."""
         return self.prefix / "etc/windlass/maintenance" / self.app
