@@ -95,7 +95,7 @@ def test_firewall_sources_are_matched_per_ip_version(filters: ModuleType) -> Non
     ]
 
 
-def test_notices_go_nowhere_unless_the_entry_says_where() -> None:
+def test_notices_go_nowhere_unless_the_entry_says_where(filters: Any) -> None:
     assert filters.app_notify({"name": "a"}) == {}
     assert filters.app_notify({"name": "a", "notify": {"mail": [], "webhook": None}}) == {}
     found = filters.app_notify({"name": "a", "notify": {"webhook": "https://x/y"}})
