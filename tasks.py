@@ -35,6 +35,8 @@ def end(status: int) -> None:
         "verbose": VERBOSE,
         "wait": WAIT,
         "watch": "stay until the watch of the new release has ended",
+        "plan": "show the plan first, and ask",
+        "yes": "go on without asking",
     }
 )
 def deploy(
@@ -45,11 +47,38 @@ def deploy(
     verbose: bool = False,
     wait: bool = False,
     watch: bool = False,
+    plan: bool = False,
+    yes: bool = False,
 ) -> None:
     """Release a version of an app, without a lost request."""
     from windlass import verbs
 
-    end(verbs.deploy(app or None, version or None, env or None, verbose, wait, watch))
+    end(verbs.deploy(app or None, version or None, env or None, verbose, wait, watch, plan, yes))
+
+
+@task(
+    help={
+        "app": APP,
+        "version": "branch, tag or commit (default: the app's entry)",
+        "env": ENV,
+        "json": "print a JSON object",
+        "sql": "show all of the migrations' SQL",
+        "verbose": VERBOSE,
+    }
+)
+def plan(
+    _: Context,
+    app: str = "",
+    version: str = "",
+    env: str = "",
+    json: bool = False,
+    sql: bool = False,
+    verbose: bool = False,
+) -> None:
+    """Show what a release would bring: commits, packages, migrations, settings; changes nothing."""
+    from windlass.plan import verb
+
+    end(verb.plan(app or None, version or None, env or None, json, sql, verbose))
 
 
 @task(

@@ -90,7 +90,7 @@ class Call:
             self.under_way |= changes and _has_begun(event)
             if kind == "send" and archive is not None:
                 self._upload(archive)
-                self.under_way = True
+                self.under_way = request["action"] == "deploy"
             elif kind == "result":
                 if not event.get("ok"):
                     error = ServerError(self.host, event)

@@ -187,6 +187,35 @@ def no_such_directory(app: str, directory: str, version: str) -> WindlassError:
     )
 
 
+# A plan.
+
+
+def not_confirmed(question: str) -> WindlassError:
+    """Something is to be confirmed, and there is no terminal."""
+    return WindlassError(f"not confirmed: {question}", "there is no terminal to ask in: type --yes", Status.FAILED)
+
+
+def declined() -> WindlassError:
+    """The user said no."""
+    return WindlassError("nothing was changed, as you said", "type --yes to go on without being asked", Status.FAILED)
+
+
+def analyser_missing() -> WindlassError:
+    """No squawk beside Python."""
+    return WindlassError(
+        "squawk, which judges migrations, is not installed",
+        "run script/setup, or pip install squawk-cli",
+        Status.FAILED,
+    )
+
+
+def analyser_failed(reason: str) -> WindlassError:
+    """squawk gave no answer that can be read."""
+    return WindlassError(
+        f"squawk, which judges migrations, failed: {reason}", "run script/setup to install it anew", Status.FAILED
+    )
+
+
 # The connection.
 
 
@@ -610,6 +639,23 @@ def web_command_unknown(command: str, servers: list[str]) -> Failure:
 def no_such_process(name: str) -> Failure:
     """Supervisor starts a process that the release does not have."""
     return Failure("no-process", f"the release has no process named {name}", "fab deploy writes the processes anew")
+
+
+# A plan, on the server.
+
+
+def database_ahead(applied: list[str]) -> Failure:
+    """The database has migrations that the version to release lacks."""
+    return Failure(
+        "database-ahead",
+        f"the database has {', '.join(applied)}, which this version does not know",
+        "release a version that has it",
+    )
+
+
+def plan_overtaken() -> Failure:
+    """Another release went live while the plan was made."""
+    return Failure("plan-overtaken", "another release went live while the plan was made", "run fab plan again")
 
 
 # From the built release to the visitors.

@@ -74,7 +74,7 @@ def resolve(repository: str, version: str, directory: str, base: Path, where: st
         if reason := _refusal(["rev-parse", "--git-dir"], folder):
             raise messages.not_a_repository(where, str(folder), reason)
         notes = _uncommitted(folder)
-    commit = _asks(["rev-parse", "--verify", "--quiet", f"{version}^{{commit}}"], folder)
+    commit = asks(["rev-parse", "--verify", "--quiet", f"{version}^{{commit}}"], folder)
     if not re.fullmatch(r"[0-9a-f]{40}([0-9a-f]{24})?", commit):
         raise messages.unknown_version(version, redacted(repository))
     _check_directory(folder, commit, directory, version, app)
@@ -82,22 +82,22 @@ def resolve(repository: str, version: str, directory: str, base: Path, where: st
 
 
 def _check_directory(folder: Path, commit: str, directory: str, version: str, app: str) -> None:
-    prefix = _asks(["rev-parse", "--show-prefix"], folder)
+    prefix = asks(["rev-parse", "--show-prefix"], folder)
     place = os.path.normpath(f"{prefix}{directory}")
     tree = f"{commit}^{{tree}}" if place == "." else f"{commit}:{place}"
-    if _asks(["cat-file", "-t", tree], folder) != "tree":
+    if asks(["cat-file", "-t", tree], folder) != "tree":
         raise messages.no_such_directory(app, place, version)
 
 
 def _uncommitted(folder: Path) -> tuple[str, ...]:
-    changes = _asks(["status", "--porcelain", "--", "."], folder).splitlines()
+    changes = asks(["status", "--porcelain", "--", "."], folder).splitlines()
     if not changes:
         return ()
     return (f"{len(changes)} uncommitted change{'s'[: len(changes) > 1]} in {folder} will not be deployed",)
 
 
 def _submodules(folder: Path, commit: str) -> tuple[str, ...]:
-    if _asks(["cat-file", "-t", f"{commit}:.gitmodules"], folder) != "blob":
+    if asks(["cat-file", "-t", f"{commit}:.gitmodules"], folder) != "blob":
         return ()
     return ("the repository has submodules, which are not part of what is deployed",)
 
@@ -157,7 +157,7 @@ def _git(arguments: list[str], folder: Path) -> subprocess.Popen[bytes]:
         raise messages.git_missing() from error
 
 
-def _asks(arguments: list[str], folder: Path) -> str:
+def asks(arguments: list[str], folder: Path) -> str:
     """Return what git answers, or nothing if it fails."""
     with _git(arguments, folder) as git:
         answer = git.communicate()[0]

@@ -59,19 +59,28 @@ def call(
 
 @verb
 def deploy(
-    app: str | None, version: str | None, env: str | None, verbose: bool, wait: bool = False, watch: bool = False
+    app: str | None,
+    version: str | None,
+    env: str | None,
+    verbose: bool,
+    wait: bool = False,
+    watch: bool = False,
+    plan: bool = False,
+    yes: bool = False,
 ) -> int:
-    """Release a version of an app on each of its servers."""
+    """Release a version of an app on each of its servers; after its plan, when that is wanted and agreed to."""
     screen, environment = Screen(verbose), inventory.load(env)
     chosen = environment.app(app)
-    found = _source(environment, chosen, version)
+    found = source_of(environment, chosen, version)
     for note in found.notes:
         screen.note(note)
     screen.line(f"{chosen.name} {found.version} ({found.commit[:9]})")
     hooks = Hooks(chosen, environment.path, "deploy", screen, found.version, found.commit)
-    hooks.run("before-deploy", can_refuse=True)
     with source.archive(found, chosen.repository) as archive:
         upload = {"size": archive.size, "sha256": archive.sha256}
+        if plan:
+            _plan_first(screen, chosen, found, archive, yes)
+        hooks.run("before-deploy", can_refuse=True)
 
         def act(host: Host, release: str | None) -> Event:
             first = host == chosen.hosts[0]
@@ -93,6 +102,15 @@ def deploy(
     screen.result(f"https://{chosen.domains[0]}/")
     hooks.settle()
     return Status.DONE
+
+
+def _plan_first(screen: Screen, app: App, found: source.Source, archive: source.Archive, yes: bool) -> None:
+    """Show the plan of a release, and go on only if that is wanted."""
+    from windlass import confirm
+    from windlass.plan import verb as planning
+
+    planning.show(screen, planning.make(screen, app, found, archive))
+    confirm.ask(f"release {app.name} {found.version} ({found.commit[:9]})?", yes)
 
 
 @verb
@@ -122,7 +140,8 @@ def restart(app: str | None, env: str | None, verbose: bool) -> int:
     return Status.DONE
 
 
-def _source(environment: Environment, app: App, version: str | None) -> source.Source:
+def source_of(environment: Environment, app: App, version: str | None) -> source.Source:
+    """Find the commit of a version, the one of the app's entry when none is named."""
     version = app.version if version is None else version
     return source.resolve(app.repository, version, app.directory, environment.path, app.where, app.name)
 
@@ -317,7 +336,7 @@ def check(app: str | None, version: str | None, env: str | None) -> int:
 def _check_source(screen: Screen, environment: Environment, app: App, version: str | None) -> bool:
     name = f"{app.name} source"
     try:
-        found = _source(environment, app, version)
+        found = source_of(environment, app, version)
     except WindlassError as error:
         screen.result(_finding({"name": name, "ok": False, "message": error.message, "hint": error.hint}))
         return False

@@ -25,12 +25,13 @@ BASE = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 
 @dataclass(frozen=True)
 class Builder:
-    """One release that is being built."""
+    """One release that is being built; a trial, which is only looked at, makes nothing outside of its folder."""
 
     context: Context
     release: Path
     log: ReleaseLog
     events: Events
+    trial: bool = False
 
     @property
     def folder(self) -> Path:
@@ -114,7 +115,7 @@ class Builder:
     def _copy_environment(self, chosen: install.Plan) -> bool:
         """Take the environment of the newest release that has the same, by hard links."""
         for name in self.log.good():
-            other = self.context.paths.releases / name
+            other = self.log.paths.releases / name
             key = other / KEY_FILE
             if key.is_file() and key.read_text() == chosen.key:
                 user = runner.user(self.context.settings.builder)
@@ -133,6 +134,8 @@ class Builder:
         if not names.is_inside(name):
             raise messages.shared_outside(name)
         target = self.context.paths.shared / name
+        if self.trial and not target.exists():
+            return
         if not target.exists():
             self._fill(target, self.folder / name)
         arguments = [name, str(target)]

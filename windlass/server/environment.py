@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import pwd
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from windlass import messages
 from windlass.server import envfile
@@ -14,10 +15,11 @@ from windlass.server.settings import Settings
 
 @dataclass(frozen=True)
 class Context:
-    """One app on this server: where it is and what it is."""
+    """One app on this server: where it is and what it is; `values` join the environment of all that it runs."""
 
     paths: Paths
     settings: Settings
+    values: Mapping[str, str] = field(default_factory=dict)
 
 
 def app_values(paths: Paths) -> dict[str, str]:
@@ -62,4 +64,5 @@ def of_process(context: Context, release: str, process: str) -> dict[str, str]:
         "WINDLASS_HOME": str(paths.home),
         "WINDLASS_RELEASE": release,
         "WINDLASS_PROCESS": process,
+        **context.values,
     }

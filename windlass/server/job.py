@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 from windlass import messages
-from windlass.server import files
+from windlass.server import files, trial
 from windlass.server.environment import Context
 from windlass.server.lock import Lock
 from windlass.server.log import ReleaseLog, now
@@ -49,6 +49,7 @@ def sweep(log: ReleaseLog) -> None:
     incoming = log.paths.state / "incoming"
     for path in incoming.iterdir():
         files.remove(path)
+    trial.sweep(log.paths)
     for release in [name for name, entry in log.entries.items() if entry.get("status") == "building"]:
         log.add(release, status="failed", error="interrupted", finished=now())
     for path in log.paths.releases.iterdir():

@@ -61,5 +61,9 @@ def _answer(prefix: Path, request: object, out: object) -> bool:
         "run": lambda: queries.run(context, log, request, out),
         "maintenance": lambda: maintenance.turn(paths, request.by, on=bool(request.on)),
     }
+    if request.action == "plan":
+        from windlass.server import plan
+
+        answers["plan"] = lambda: plan.perform(context, request, sys.stdin.buffer, out)
     out.result(answers[request.action]())
     return True

@@ -28,6 +28,7 @@ def main():
         if set(applied) <= known:
             there = _all(script, applied)
             answer["pending"] = [name for name in reversed(_all(script, answer["heads"])) if name not in there]
+            answer["stuck"] = [name for name in answer["pending"] if _is_stuck(script.get_revision(name).module)]
     if "WINDLASS_TARGET" in os.environ and answer["pending"] is not None:
         kept = _all(script, json.loads(os.environ["WINDLASS_TARGET"]))
         answer["undo"] = [name for name in _all(script, applied) if name not in kept]

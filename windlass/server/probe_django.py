@@ -21,7 +21,7 @@ def main():
         "applied": sorted(_named(_leaves(graph, applied))),
         "pending": _named((step.app_label, step.name) for step, _ in plan),
         "undo": None,
-        "stuck": [],
+        "stuck": _named((step.app_label, step.name) for step, _ in plan if not _is_reversible(step)),
     }
     if "WINDLASS_TARGET" in os.environ:
         wanted = dict(tuple(head.split(".", 1)) for head in json.loads(os.environ["WINDLASS_TARGET"]))

@@ -18,7 +18,7 @@ VERSION = 1
 REQUEST_LIMIT = 64 * 1024
 ARCHIVE_LIMIT = 4 * 1024**3
 SWITCHES = ("release_command", "follow", "wait", "watch", "downgrade", "restore_snapshot", "confirmed", "on")
-ACTIONS = ("deploy", "rollback", "restart", "releases", "status", "logs", "run", "check", "maintenance")
+ACTIONS = ("deploy", "rollback", "restart", "releases", "status", "logs", "run", "check", "maintenance", "plan")
 TEXT = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -102,7 +102,8 @@ def _value(key: str, value: object) -> object:
 
 
 def _complete(request: Request) -> None:
-    needed = {"deploy": ("commit", "version", "size", "sha256"), "run": ("command",), "maintenance": ("on",)}
+    built = ("commit", "version", "size", "sha256")
+    needed = {"deploy": built, "plan": built, "run": ("command",), "maintenance": ("on",)}
     for key in needed.get(request.action, ()):
         value = getattr(request, key)
         if not value and value is not False:

@@ -1,0 +1,1 @@
+"""What a release would bring, before it is made: imported only when a plan is made."""
