@@ -222,7 +222,7 @@ def test_what_a_killed_plan_left_is_swept_up_by_the_next_plan_or_deploy(live: Se
             process.communicate()
             assert any(trials.iterdir())
             live.configure(build="")
-            assert action().ok
+            assert action().data
             assert not any(trials.iterdir())
             assert not any((live.paths.state / "trials").iterdir())
     finally:
