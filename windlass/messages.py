@@ -854,6 +854,15 @@ def head_unknown(release: str, reason: str) -> Failure:
     )
 
 
+def needs_newer_migrations(release: str, wanted: list[str], found: list[str]) -> Failure:
+    """The release wanted is newer than the live one, and so is its schema."""
+    return Failure(
+        "migrations-differ",
+        f"{release} needs the database at {_heads(wanted)}, which is at {_heads(found)} now",
+        "deploy that version again instead, which runs its migrations: fab deploy --version",
+    )
+
+
 def downgrade_impossible(stuck: list[str]) -> Failure:
     """A migration has no way back."""
     return Failure(
@@ -1028,3 +1037,37 @@ def notice_failed(app: str, action: str, version: str, phase: str, switched: boo
 def notice_switched_back(app: str, bad: str, back_to: str) -> str:
     """The watch after a release found it bad."""
     return f"{app}: SWITCHED BACK to {back_to}; {bad} is marked bad"
+def note_head_read(release: str, head: list[str]) -> str:
+    """A release from before heads were recorded: its code tells."""
+    return f"which migrations {release} ran with is not recorded; its code needs {_heads(head)}, which is there"
+
+
+def note_requests_went_on(seconds: float) -> str:
+    """Some connection to the app stayed open."""
+    return f"connections to the app were still open after {seconds:.0f} s; it goes on without waiting for them"
+
+
+def note_undoing(names: list[str]) -> str:
+    """What a downgrade takes back."""
+    return f"undoing {_heads(names)}; visitors get the maintenance page until the older release serves"
+
+
+def note_copy_kept(path: Path) -> str:
+    """Where what a downgrade takes away can be found."""
+    return f"the database as it was before the downgrade is in {path}"
+
+
+def note_restoring(loss: str) -> str:
+    """What a restore takes away, agreed to."""
+    return f"restoring the copy takes away {loss}"
+
+
+def note_database_kept(kept: str, name: str) -> str:
+    """Where the database from before a restore is."""
+    return f"the database {name} as it was is kept as {kept}; when nobody misses it: sudo -u postgres dropdb {kept}"
+
+
+def what_a_restore_loses(taken: str, minutes: float, rows: str) -> str:
+    """What was written since a copy was taken."""
+    span = f"{minutes:.0f} minutes" if minutes >= 2 else f"{minutes * 60:.0f} seconds"
+    return f"everything written in the {span} since {taken}" + (f" ({rows})" if rows else "")

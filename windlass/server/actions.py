@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from windlass import messages
-from windlass.server import build, checks, detach, files, job, lock, migrating, upload
+from windlass.server import build, checks, detach, downgrade, files, going_back, job, lock, migrating, restoring, upload
 from windlass.server.environment import Context
 from windlass.server.job import Job
 from windlass.server.log import ReleaseLog, now, read_state
@@ -143,10 +143,15 @@ def _deploy(work: Job, release: str) -> dict[str, object]:
 
 def _rollback(work: Job, release: str) -> dict[str, object]:
     left = work.log.state.release
-    data = _roll_out(work, release)
+    way = going_back.choose(work, release)
+    data = {"downgrade": downgrade.run, "restore": restoring.run}.get(way.kind, _switch)(work, way, _roll_out)
     if release < left:
         work.log.add(left, status="bad", finished=now())
     return data
+
+
+def _switch(work: Job, way: going_back.Way, roll_out: downgrade.RollOut) -> dict[str, object]:
+    return roll_out(work, way.release)
 
 
 def _restart(work: Job, release: str) -> dict[str, object]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from windlass import messages
 from windlass.server import files, trial
+from windlass.server import files
+from windlass.server import files, maintenance
 from windlass.server.environment import Context
 from windlass.server.lock import Lock
 from windlass.server.log import ReleaseLog, now
@@ -44,6 +46,7 @@ def tell_unsent(paths: Paths, out: Events) -> None:
 def sweep(log: ReleaseLog) -> None:
     """Clear up after work that was cut off: half-made releases and archives that never became one."""
     live = log.state.release
+    maintenance.reopen(log.paths)
     if live and log.entries.get(live, {}).get("status") != "good":
         log.add(live, status="good", finished=now())
     incoming = log.paths.state / "incoming"

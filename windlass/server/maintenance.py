@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from windlass.server import files
 from windlass.server.log import now
 from windlass.server.paths import Paths
@@ -18,3 +20,22 @@ def turn(paths: Paths, by: str, *, on: bool) -> dict[str, object]:
         paths.maintenance.unlink(missing_ok=True)
         files.sync_folder(paths.maintenance.parent)
     return {"maintenance": on, "changed": before != on}
+
+
+def close_for_now(paths: Paths) -> None:
+    """Close to visitors for a moment: by a symlink into /run, which means nothing after a reboot."""
+    _moment(paths).touch()
+    paths.maintenance.parent.mkdir(parents=True, exist_ok=True)
+    paths.maintenance.parent.chmod(0o755)
+    files.replace_link(paths.maintenance, str(_moment(paths)))
+
+
+def reopen(paths: Paths) -> None:
+    """Open again after such a moment, also one that was cut off; what the owner closed stays closed."""
+    if paths.maintenance.is_symlink():
+        paths.maintenance.unlink()
+    _moment(paths).unlink(missing_ok=True)
+
+
+def _moment(paths: Paths) -> Path:
+    return paths.sockets.parent / f"windlass-{paths.app}.closed"

@@ -150,7 +150,7 @@ def _run(context: Context, release: str, words: Sequence[str], env: dict[str, st
 def applied(context: Context, release: str, tool: Tool, database: Database | None) -> list[str]:
     """Return what the database says it has: Alembic's versions, or all of Django's migrations, in order."""
     if database is not None and not (tool.name == "alembic" and _names_its_table(context, release)):
-        rows = _rows(database, tool)
+        rows = rows_of(database, tool)
     elif tool.name == "django":
         rows = read(context, release, tool).applied or []
     else:
@@ -165,7 +165,8 @@ def _names_its_table(context: Context, release: str) -> bool:
         return any(b"version_table" in _text(path) for path in found)
 
 
-def _rows(database: Database, tool: Tool) -> list[str]:
+def rows_of(database: Database, tool: Tool) -> list[str]:
+    """Return what the tool's own table in a database says, in no order."""
     table, columns = {
         "alembic": ("alembic_version", "version_num"),
         "django": ("django_migrations", "app || '.' || name"),

@@ -48,9 +48,10 @@ class Database:
     env: Mapping[str, str]
     superuser: bool = False
 
-    def sql(self, text: str, limit: float | None = QUERY_LIMIT) -> list[list[str]]:
-        """Run SQL and return its rows; raise `Failure` with what the server said when it refuses."""
-        answer = self.program([*PSQL, "--field-separator=\t"], text=text, limit=limit)
+    def sql(self, text: str, limit: float | None = QUERY_LIMIT, **values: str) -> list[list[str]]:
+        """Run SQL and return its rows; `values` are psql's variables, which it quotes; `Failure` when it is refused."""
+        given = [f"--set={name}={value}" for name, value in values.items()]
+        answer = self.program([*PSQL, *given, "--field-separator=\t"], text=text, limit=limit)
         if answer.status:
             raise messages.database_refused(answer.last_error)
         return [line.split("\t") for line in answer.output.splitlines() if line]
@@ -127,13 +128,3 @@ def as_superuser(database: Database) -> Database:
     env = {**_base(user), "PGHOST": host, "PGUSER": SUPERUSER, "PGDATABASE": database.name}
     env |= {key: database.env[key] for key in ("PGPORT",) if key in database.env}
     return Database(database.name, user, env, superuser=True)
-
-
-def identifier(name: str) -> str:
-    """Return a name as SQL takes it."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """Return text as SQL takes it, whatever the server's setting for backslashes."""
-    return "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
