@@ -1037,6 +1037,8 @@ def notice_failed(app: str, action: str, version: str, phase: str, switched: boo
 def notice_switched_back(app: str, bad: str, back_to: str) -> str:
     """The watch after a release found it bad."""
     return f"{app}: SWITCHED BACK to {back_to}; {bad} is marked bad"
+
+
 def note_head_read(release: str, head: list[str]) -> str:
     """A release from before heads were recorded: its code tells."""
     return f"which migrations {release} ran with is not recorded; its code needs {_heads(head)}, which is there"

@@ -6,25 +6,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from windlass import messages
-from windlass.server import maintenance, names, programs, sockets
+from windlass.server import maintenance, programs, sockets
 from windlass.server.job import Job
+from windlass.server.workers import Workers
 
 IDLE_LIMIT = 2.0
-STOP_MARGIN = 10
 
 
 @contextmanager
 def to_everybody(work: Job) -> Iterator[None]:
-    """Answer visitors with the maintenance page, let requests in hand end, stop the workers; open again at the end."""
-    paths = work.context.paths
-    live = work.log.state
-    workers = _workers(work)
+    """Let the workers finish, answer visitors with the maintenance page, let requests in hand end; open at the end."""
+    paths, live = work.context.paths, work.log.state
+    workers = Workers(work.context, work.supervisor, work.events.note).groups()
     mine = not paths.maintenance.exists()
     try:
+        limits = [programs.stop_limit(work.context, group) for group in workers]
+        work.supervisor.stop(workers, max(limits, default=0.0))
         if mine:
             maintenance.close_for_now(paths)
         _wait_for_requests(work, live.colour)
-        work.supervisor.stop(workers, work.context.settings.stop_timeout + STOP_MARGIN)
         yield
     finally:
         if work.log.state == live:
@@ -33,12 +33,8 @@ def to_everybody(work: Job) -> Iterator[None]:
             maintenance.reopen(paths)
 
 
-def _workers(work: Job) -> set[str]:
-    app = work.context.settings.name
-    return programs.written(work.context) - {f"{app}-web-{colour}" for colour in names.COLOURS}
-
-
 def _wait_for_requests(work: Job, colour: str) -> None:
+    """Wait until no connection is open; those that nginx keeps are open for longer than anybody waits."""
     settings = work.context.settings
     limit = IDLE_LIMIT if settings.upstream_keepalive else float(settings.request_timeout)
     if not sockets.drain(work.context.paths.socket(colour), limit, connections_too=True):
