@@ -6,9 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 from windlass import messages
-from windlass.server import files, trial
-from windlass.server import files
-from windlass.server import files, maintenance
+from windlass.server import files, maintenance, trial
 from windlass.server.environment import Context
 from windlass.server.lock import Lock
 from windlass.server.log import ReleaseLog, now
