@@ -88,13 +88,27 @@ def plan(
         "env": ENV,
         "verbose": VERBOSE,
         "wait": WAIT,
+        "downgrade": "undo the migrations that the older release does not have",
+        "restore-snapshot": "restore the copy of the database from before them; says what is lost, and asks",
+        "yes": "do not ask",
     }
 )
-def rollback(_: Context, app: str = "", to: str = "", env: str = "", verbose: bool = False, wait: bool = False) -> None:
+def rollback(
+    _: Context,
+    app: str = "",
+    to: str = "",
+    env: str = "",
+    verbose: bool = False,
+    wait: bool = False,
+    downgrade: bool = False,
+    restore_snapshot: bool = False,
+    yes: bool = False,
+) -> None:
     """Go back to an earlier release, without a lost request."""
-    from windlass import verbs
+    from windlass import verbs, ways_back
 
-    end(verbs.rollback(app or None, to or None, env or None, verbose, wait))
+    ways = ways_back.Ways(downgrade, restore_snapshot, yes)
+    end(verbs.rollback(app or None, to or None, env or None, verbose, wait, ways))
 
 
 @task(help={"app": APP, "env": ENV, "verbose": VERBOSE})

@@ -128,6 +128,13 @@ def bad_maintenance(word: str) -> WindlassError:
     )
 
 
+def two_ways_back() -> WindlassError:
+    """Both --downgrade and --restore-snapshot."""
+    return WindlassError(
+        "--downgrade and --restore-snapshot exclude each other", "type one of them: fab rollback --help"
+    )
+
+
 def no_command() -> WindlassError:
     """`fab run` without a command."""
     return WindlassError("no command given", "type fab run 'COMMAND', with quotes around it")
@@ -1073,3 +1080,8 @@ def what_a_restore_loses(taken: str, minutes: float, rows: str) -> str:
     """What was written since a copy was taken."""
     span = f"{minutes:.0f} minutes" if minutes >= 2 else f"{minutes * 60:.0f} seconds"
     return f"everything written in the {span} since {taken}" + (f" ({rows})" if rows else "")
+
+
+def note_still_closed(app: str, host: str, reason: str) -> str:
+    """A server was not reached to open it again."""
+    return f"{host} still shows the maintenance page ({reason}): type fab maintenance off --app {app}"

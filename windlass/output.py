@@ -154,3 +154,13 @@ def duration(seconds: float | None) -> str:
         if seconds < limit:
             return f"{int(seconds // size)}{unit}"
     return f"{int(seconds // 86400)}d"
+
+
+def size(count: int | None) -> str:
+    """Return bytes in the largest unit that fits: 512B, 12kB, 3.4MB."""
+    if count is None:
+        return "-"
+    for limit, unit, one in ((1000, "B", 1), (1_000_000, "kB", 1000), (10_000_000, "MB", 1e6)):
+        if count < limit:
+            return f"{count / one:.1f}{unit}" if unit == "MB" else f"{count // one}{unit}"
+    return f"{count / 1e6:.0f}MB" if count < 10e9 else f"{count / 1e9:.0f}GB"

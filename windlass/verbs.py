@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
-from windlass import inventory, messages, output, source
+from windlass import inventory, messages, output, source, ways_back
 from windlass.driver import Call, Event, ServerError, request
 from windlass.errors import Status, WindlassError
 from windlass.hooks import Hooks
 from windlass.inventory import App, Environment, Host
 from windlass.output import Screen
+from windlass.ways_back import Ways
 
 P = ParamSpec("P")
 
@@ -114,8 +115,12 @@ def _plan_first(screen: Screen, app: App, found: source.Source, archive: source.
 
 
 @verb
-def rollback(app: str | None, to: str | None, env: str | None, verbose: bool, wait: bool = False) -> int:
+def rollback(
+    app: str | None, to: str | None, env: str | None, verbose: bool, wait: bool = False, ways: Ways | None = None
+) -> int:
     """Go back to an earlier release on each of the app's servers."""
+    ways = ways or Ways()
+    ways.check()
     if to is not None and not _RELEASE.fullmatch(to):
         raise messages.bad_release(to)
     screen, environment = Screen(verbose), inventory.load(env)
@@ -125,9 +130,11 @@ def rollback(app: str | None, to: str | None, env: str | None, verbose: bool, wa
 
     def act(host: Host, release: str | None) -> Event:
         hooks.run("before-check", can_refuse=True, host=host.name)
-        return call(host, screen, request("rollback", chosen.name, to=release or to, wait=wait), hooks=hooks)
+        message = request("rollback", chosen.name, to=release or to, wait=wait, **ways.asked_for)
+        return ways_back.go(lambda host, message: call(host, screen, message, hooks=hooks), host, message)
 
-    _everywhere(chosen, screen, act, hooks)
+    with ways_back.others_closed(chosen, screen, ways, lambda host, message: call(host, screen, message)):
+        _everywhere(chosen, screen, act, hooks)
     hooks.settle()
     return Status.DONE
 
@@ -235,8 +242,17 @@ def releases(app: str | None, env: str | None, as_json: bool) -> int:
     return Status.DONE
 
 
+def _head(row: Event) -> str:
+    """Return the migrations that a release ran with, short: Django has one for each of its apps."""
+    names = [str(name) for name in row.get("head") or []]
+    return " ".join(names) if len(names) < 3 else f"{names[-1]} and {len(names) - 1} more"
+
+
 def _print_releases(screen: Screen, environment: Environment, rows: list[Event]) -> None:
-    columns = ["release", "status", "version", "by", "started", "seconds"]
+    columns = ["release", "status", "version", "by", "started", "seconds", "head", "snapshot"]
+    rows = [
+        row | {"head": _head(row), "snapshot": output.size((row.get("snapshot") or {}).get("bytes"))} for row in rows
+    ]
     if len(environment.hosts) > 1:
         columns.insert(0, "host")
     if len(environment.apps) > 1:
