@@ -131,10 +131,13 @@ def rollback(
     def act(host: Host, release: str | None) -> Event:
         hooks.run("before-check", can_refuse=True, host=host.name)
         message = request("rollback", chosen.name, to=release or to, wait=wait, **ways.asked_for)
-        return ways_back.go(lambda host, message: call(host, screen, message, hooks=hooks), host, message)
+        return ways_back.go(lambda host, message: call(host, screen, message, hooks=hooks), host, message, others)
 
-    with ways_back.others_closed(chosen, screen, ways, lambda host, message: call(host, screen, message)):
+    others = ways_back.Others(chosen, screen, lambda host, message: call(host, screen, message))
+    try:
         _everywhere(chosen, screen, act, hooks)
+    finally:
+        others.open()
     hooks.settle()
     return Status.DONE
 

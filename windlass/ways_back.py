@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from windlass import confirm, messages
 from windlass.driver import Event, ServerError, request
@@ -36,29 +35,42 @@ class Ways:
         return {name: True for name, wanted in chosen.items() if wanted}
 
 
-def go(ask: Ask, host: Host, message: Event) -> Event:
+@dataclass
+class Others:
+    """The app's servers after the first: their code would meet a database of another release."""
+
+    app: App
+    screen: Screen
+    ask: Ask
+    closed: list[Host] = field(default_factory=list)
+    agreed: bool = False
+
+    def close(self) -> None:
+        """Keep visitors away from them."""
+        for host in self.app.hosts[1:] if not self.closed else ():
+            if self.ask(host, request("maintenance", self.app.name, on=True)).get("changed"):
+                self.closed.append(host)
+
+    def open(self) -> None:
+        """Let visitors in again where we kept them away."""
+        for host in self.closed:
+            try:
+                self.ask(host, request("maintenance", self.app.name, on=False))
+            except WindlassError as error:
+                self.screen.note(messages.note_still_closed(self.app.name, host.name, error.message))
+
+
+def go(ask: Ask, host: Host, message: Event, others: Others) -> Event:
     """Make the request; where the server says what would be lost, ask whether that may be."""
+    message = message | ({"confirmed": True} if others.agreed else {})
+    if message.get("downgrade") or message.get("confirmed"):
+        others.close()
     try:
         return ask(host, message)
     except ServerError as error:
         if error.code != "confirm-restore" or not sys.stdin.isatty():
             raise
         confirm.ask(f"{error.message}; go on?", False)
+    others.close()
+    others.agreed = True
     return ask(host, message | {"confirmed": True})
-
-
-@contextmanager
-def others_closed(app: App, screen: Screen, ways: Ways, ask: Ask) -> Iterator[None]:
-    """Keep visitors away from the app's other servers, whose code would meet a database of another release."""
-    closed: list[Host] = []
-    try:
-        for host in app.hosts[1:] if ways.downgrade or ways.restore_snapshot else ():
-            if ask(host, request("maintenance", app.name, on=True)).get("changed"):
-                closed.append(host)
-        yield
-    finally:
-        for host in closed:
-            try:
-                ask(host, request("maintenance", app.name, on=False))
-            except WindlassError as error:
-                screen.note(messages.note_still_closed(app.name, host.name, error.message))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,21 @@ def test_a_restore_without_a_terminal_is_refused_with_what_to_type(
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
     assert verbs.rollback(None, None, None, False, ways=Ways(restore_snapshot=True)) == Status.FAILED
     assert "3 minutes" in capsys.readouterr().err
-    assert actions(calls)[-1] == ("web2", "maintenance", False)
+    assert ("web2", "maintenance", True) not in actions(calls)
+
+
+def test_a_restore_that_is_agreed_to_is_asked_for_again(
+    calls: list[tuple[str, dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    assert verbs.rollback(None, None, None, False, ways=Ways(restore_snapshot=True)) == Status.DONE
+    assert actions(calls)[:3] == [
+        ("web1", "rollback", False),
+        ("web2", "maintenance", True),
+        ("web1", "rollback", False),
+    ]
+    assert calls[2][1]["confirmed"] is True
 
 
 def test_both_ways_at_once_are_wrong_use(calls: list[tuple[str, dict[str, Any]]]) -> None:
