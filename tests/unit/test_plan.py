@@ -42,6 +42,7 @@ FACTS = {
         "version": 17,
         "applied": ["0001"],
         "problem": "",
+        "tables": {"message": {"rows": 1200, "bytes": 90_000}},
         "migrations": [{"name": "0002", "sql": ALTERED, "undoable": True, "problem": ""}],
     },
     "disk": {"needs": 2_800_000, "free": 30_000_000_000},
@@ -196,6 +197,14 @@ def test_long_sql_is_cut_and_says_how_to_see_the_rest(repository: Repository):
     assert "and 12 more lines (--sql shows them)" in shown(plan)
     assert "CREATE TABLE t19" not in shown(plan)
     assert "CREATE TABLE t19" in shown(plan, whole_sql=True)
+
+
+def test_beside_a_lock_stands_how_large_its_table_is(repository: Repository):
+    migration = {"name": "0002", "sql": "CREATE INDEX i ON message (text)", "undoable": True, "problem": ""}
+    database = {**FACTS["database"], "migrations": [migration]}
+    plan = plan_of(repository, repository.git("rev-parse", "HEAD"), database=database)
+    assert "CONCURRENTLY (message: about 1200 rows, 90 kB)" in shown(plan)
+    assert plan.as_json()["migrations"][0]["verdicts"][0]["tables"] == {"message": {"rows": 1200, "bytes": 90_000}}
 
 
 def test_nothing_new_is_said_in_few_lines(repository: Repository):

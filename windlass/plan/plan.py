@@ -64,6 +64,11 @@ class Plan:
         codes = [code for item in self.migrations for code in item.codes]
         return min(codes, key=verdicts.ORDER.index, default=None)
 
+    @property
+    def sizes(self) -> Mapping[str, Facts]:
+        """About how many `rows` and how many `bytes` each table of the database has."""
+        return self.database.get("tables") or {}
+
     def _migration(self, item: Judged) -> dict[str, Any]:
         title, file = self.files.get(item.pending.name, ("", ""))
         return {
@@ -72,7 +77,13 @@ class Plan:
             "file": file,
             "verdict": item.codes[0],
             "verdicts": [
-                {"verdict": found.code, "why": found.why, "places": list(found.places)} for found in item.verdicts
+                {
+                    "verdict": found.code,
+                    "why": found.why,
+                    "places": list(found.places),
+                    "tables": {name: self.sizes[name] for name in found.tables if name in self.sizes},
+                }
+                for found in item.verdicts
             ],
             "sql": "\n".join(f"{text};" for text in item.shown),
         }

@@ -42,7 +42,7 @@ class View:
         yield from self._section("settings", self._settings())
         if self.plan.processes and self.plan.live:
             yield from self._section("processes", list(self._difference(self.plan.processes, ": ", in_full=True)))
-        needs, free = (megabytes(self.plan.disk[key]) for key in ("needs", "free"))
+        needs, free = (in_bytes(self.plan.disk[key]) for key in ("needs", "free"))
         yield from self._section("disk", [f"{needs} needed, {free} free"])
 
     def _paint(self, text: str, colour: str) -> str:
@@ -126,9 +126,15 @@ class View:
 
     def _reason(self, verdict: Verdict) -> Iterator[str]:
         if verdict.why:
-            yield f"  - {printable(verdict.why)}"
+            yield f"  - {printable(verdict.why)}{printable(self._sizes(verdict))}"
         if verdict.places:
             yield self._paint(f"    {', '.join(verdict.places)}", COLOURS[verdict.code])
+
+    def _sizes(self, verdict: Verdict) -> str:
+        """Say how large the locked tables are: on a small one the lock is soon gone."""
+        known = [(name, self.plan.sizes[name]) for name in verdict.tables if name in self.plan.sizes]
+        said = [f"{name}: about {count(size['rows'], 'row')}, {in_bytes(size['bytes'])}" for name, size in known]
+        return f" ({'; '.join(said)})" if said else ""
 
     def _sql(self, item: Judged) -> Iterator[str]:
         lines = "\n".join(f"{text};" for text in item.shown).replace("\t", "    ").splitlines()
@@ -173,6 +179,8 @@ def cut(text: str, width: int) -> str:
     return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
-def megabytes(size: int) -> str:
+def in_bytes(size: int) -> str:
     """Return a size in the unit that fits."""
+    if size < 1e5:
+        return f"{size / 1e3:.0f} kB"
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -89,11 +90,12 @@ class Pending:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One verdict, why, and where the live code is concerned."""
+    """One verdict, why, where the live code is concerned, and which tables are locked."""
 
     code: str
     why: str = ""
     places: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
 
 
 @dataclass
@@ -189,7 +191,7 @@ class _Bench:
         if found and self.closed - (statement.tables if READS in {verdict.code for verdict in found} else set()):
             names = ", ".join(sorted(self.closed))
             found.append(Verdict(READS, f"an earlier statement of its transaction keeps {names} locked meanwhile"))
-        return found
+        return [dataclasses.replace(verdict, tables=tuple(sorted(statement.tables))) for verdict in found]
 
     def _breaks(self, statement: Statement, rules: dict[str, str]) -> list[Verdict]:
         found = []

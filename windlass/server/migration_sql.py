@@ -16,6 +16,9 @@ from windlass.server.migrations import Reading, Tool
 LIMIT = 60.0
 # What Alembic writes before the SQL of each migration.
 MARK = re.compile(r"^-- Running upgrade .*?-> (\S+)[^\n]*$", re.MULTILINE)
+TABLES = """
+SELECT relname, n_live_tup, pg_total_relation_size(relid) FROM pg_stat_user_tables ORDER BY 3 DESC LIMIT 1000;
+"""
 LINE = re.compile(r"^windlass:(\[.*\])$", re.MULTILINE)
 Found = dict[str, object]
 
@@ -23,6 +26,7 @@ Found = dict[str, object]
 def pending(context: Context, release: str) -> Found:
     """Return the tool, where the database is, and each pending migration with its SQL; or why it cannot be known."""
     found: Found = {"tool": None, "vendor": None, "version": None, "applied": [], "migrations": [], "problem": ""}
+    found["tables"] = {}
     tool = migrations.tool_of(context, release)
     if tool is None:
         return found
@@ -31,6 +35,7 @@ def pending(context: Context, release: str) -> Found:
     try:
         if database is not None:
             found["version"] = int(database.sql("SHOW server_version_num;")[0][0]) // 10_000
+            found["tables"] = _tables(database)
         applied = migrations.applied(context, release, tool, database)
         reading = migrations.read(context, release, tool, applied=applied)
         found["applied"] = applied if tool.name == "alembic" else []
@@ -38,6 +43,12 @@ def pending(context: Context, release: str) -> Found:
     except Failure as failure:
         found["problem"] = failure.message
     return found
+
+
+def _tables(database: postgresql.Database) -> Found:
+    """Return about how many rows, and how many bytes, each table has."""
+    rows = database.sql(TABLES)
+    return {name: {"rows": int(count), "bytes": int(size)} for name, count, size in rows}
 
 
 def _vendor(context: Context) -> str:

@@ -162,16 +162,30 @@ def postgres() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="module")
-def migrated(package_cache: Path, supervisord: Callable[..., object], postgres: Cluster) -> Server:
+def made(package_cache: Path, supervisord: Callable[..., object]) -> Callable[..., Server]:
+    """Start servers that are patient: here nothing is about time."""
+
+    def make(contents: dict[str, str], database: str = "", **env: str) -> Server:
+        server = make_server(package_cache)
+        supervisord(server)
+        server.configure(health_timeout=60, services=["postgresql"] if database else [])
+        server.set_env(**({"DATABASE_URL": database} if database else {}), **env)
+        assert server.deploy(contents).data
+        return server
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def live(made: Callable[..., Server]) -> Server:
+    return made(app_files("one"))
+
+
+@pytest.fixture(scope="module")
+def migrated(made: Callable[..., Server], postgres: Cluster) -> Server:
     """Return a server whose app has the first migration of Alembic's."""
-    server = make_server(package_cache)
-    supervisord(server)
     postgres.create("demo")
-    server.configure(services=["postgresql"])
-    server.set_env(DATABASE_URL=postgres.url("demo", "demo"), CANARY="secret-canary")
-    reply = server.deploy(alembic_app(1))
-    assert reply.ok, reply
-    return server
+    return made(alembic_app(1), postgres.url("demo", "demo"), CANARY="secret-canary")
 
 
 def test_a_plan_tells_packages_processes_settings_and_disk_and_changes_nothing(live: Server):
@@ -294,6 +308,7 @@ def test_the_pending_migrations_of_alembic_have_their_sql_and_their_verdicts(mig
     }
     assert reply.data["database"]["applied"] == ["0001"]
     assert reply.data["database"]["version"] >= 15
+    assert reply.data["database"]["tables"]["note"]["bytes"] > 0
     assert "secret-canary" not in str(reply.events)
     assert (traces(migrated), postgres.sql("SELECT version_num FROM alembic_version", "demo")) == before
 
@@ -324,17 +339,12 @@ def test_a_database_that_is_ahead_of_the_version_is_said(migrated: Server):
 
 
 def test_the_pending_migrations_of_django_have_their_sql_and_their_verdicts(
-    package_cache: Path, supervisord: Callable[..., object], postgres: Cluster
+    made: Callable[..., Server], postgres: Cluster
 ):
-    server = make_server(package_cache)
-    supervisord(server)
     postgres.create("django")
-    server.configure(services=["postgresql"])
-    url = postgres.url("django", "django")
-    server.set_env(DATABASE_URL=url, DATABASE_HOST=str(postgres.folder))
     files = {name: text.replace('"demo"', '"django"') for name, text in django_app(4).items()}
     first = {name: text for name, text in files.items() if "migrations/m" not in name or "m0001" in name}
-    assert server.deploy(first).ok
+    server = made(first, postgres.url("django", "django"), DATABASE_HOST=str(postgres.folder))
     reply = plan(server, files)
     assert verdicts_of(reply) == {
         # Django drops the default that it gave the column: what the live code inserts has none.
