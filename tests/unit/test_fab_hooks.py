@@ -102,7 +102,7 @@ def ask(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
               HOSTS[:2], {"before-deploy": f"{TELL}; test ! -e refuse", "after-deploy": TELL, "before-check": TELL,
                           "after-rollback": TELL})  # fmt: skip
     monkeypatch.setattr(verbs.inventory, "load", lambda env: Environment(tmp_path, (app,), app.hosts))
-    monkeypatch.setattr(verbs, "_source", lambda *_: Source(tmp_path, "c" * 40, "v1"))
+    monkeypatch.setattr(verbs, "source_of", lambda *_: Source(tmp_path, "c" * 40, "v1"))
     monkeypatch.setattr(verbs.source, "archive", lambda *_: nullcontext(Archive(io.BytesIO(b"abc"), 3, "")))
     monkeypatch.setattr(verbs, "call", answer)
     return asked
