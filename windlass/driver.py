@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import socket
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
@@ -170,6 +171,6 @@ def request(action: str, app: str, **more: Any) -> Event:
         "protocol": PROTOCOL,
         "action": action,
         "app": app,
-        "by": f"{getpass.getuser()}@{socket.gethostname()}",
+        "by": os.environ.get("WINDLASS_BY", "")[:200] or f"{getpass.getuser()}@{socket.gethostname()}",
         **{key: value for key, value in more.items() if value is not None},
     }

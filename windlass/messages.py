@@ -397,6 +397,18 @@ def bad_request(what: str) -> Failure:
     )
 
 
+def key_of_another_app(app: str, asked: str) -> Failure:
+    """The key of a pipeline was used for another app."""
+    hint = f"put it in `deploy_keys` of {asked}, or use that app's own key"
+    return Failure("not-allowed", f"this key may only deploy {app}, not {asked}", hint)
+
+
+def key_only_deploys(app: str, action: str) -> Failure:
+    """The key of a pipeline was used for something else than a deploy."""
+    hint = "do that with a key of base_deploy_keys"
+    return Failure("not-allowed", f"this key may only deploy {app}; {action} is not for pipelines", hint)
+
+
 def app_not_here(app: str) -> Failure:
     """The app was never provisioned on this server."""
     return Failure("unknown-app", f"no app {app} on this server", "run ansible-playbook site.yml first")

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from windlass import messages, process_checks
-from windlass.server.names import HOOKS, LAPTOP_HOOKS
+from windlass import messages, process_checks, release_checks
 from windlass.specs import Options
 
 # Names of an inventory that belong to others: Ansible's own, Molecule's, and the owner's free ones.
@@ -42,8 +41,6 @@ _WSGI = re.compile(r"[\w.]+:[\w.]+(\(.*\))?")
 _SIZE = re.compile(r"\d+[kKmMgG]?")
 _HEALTH_PATH = re.compile(r"/[\x21-\x7e]*")
 _STATIC_PREFIX = re.compile(r"/[\w./~-]*")
-_VAULT_NAME = re.compile(r"\bvault_\w+")
-_WEBHOOK = re.compile(r"https?://[^\s/]+(/\S*)?")
 _TEMPLATE = re.compile(r"\{\{|\{%")
 
 
@@ -72,6 +69,7 @@ class Variables:
     rendered: dict[str, Any]
     where: Where
     home: Path  # the file that a missing variable belongs in
+    sealed: bool = False  # read without the vault: which names are in it is not known
 
     def names(self) -> Iterator[str]:
         """Give the names that a role must know."""
@@ -276,16 +274,19 @@ def _apps(variables: Variables) -> list[Problem]:
     raw = variables.raw.get("apps")
     for index, entry in enumerate(apps):
         written = raw[index] if isinstance(raw, list) and index < len(raw) else entry
-        for path, message in _entry(entry, written, variables.raw):
+        for path, message in _entry(entry, written, variables):
             problems.append(walk.problem(("apps", index, *path), message))
-    problems += [walk.problem(path, message) for path, message in (*_twice(apps), *process_checks.pairs(apps))]
+    problems += [
+        walk.problem(path, message)
+        for path, message in (*_twice(apps), *process_checks.pairs(apps), *release_checks.pairs(apps))
+    ]
     return problems
 
 
 Finding = tuple[tuple[Any, ...], str]
 
 
-def _entry(entry: dict[str, Any], written: dict[str, Any], names: dict[str, Any]) -> Iterator[Finding]:
+def _entry(entry: dict[str, Any], written: dict[str, Any], variables: Variables) -> Iterator[Finding]:
     yield from _app_name(entry["name"])
     for index, domain in enumerate(entry["domains"]):
         if message := bad_domain(domain):
@@ -295,9 +296,8 @@ def _entry(entry: dict[str, Any], written: dict[str, Any], names: dict[str, Any]
     yield from _folders(entry)
     yield from _let_through(entry)
     yield from process_checks.entry(entry)
-    yield from _hooks(entry)
-    yield from _notify(entry)
-    yield from _env(written.get("env") or {}, names)
+    yield from release_checks.entry(entry, variables.raw, variables.sealed)
+    yield from _env(written.get("env") or {}, variables)
 
 
 def _app_name(name: str) -> Iterator[Finding]:
@@ -421,29 +421,7 @@ def _bad_place(place: Any, root: bool = False) -> str:
     return ""
 
 
-def _hooks(entry: dict[str, Any]) -> Iterator[Finding]:
-    hooks = entry.get("hooks") or {}
-    for place, known in (("laptop", LAPTOP_HOOKS), ("server", HOOKS)):
-        for name, command in (hooks.get(place) or {}).items():
-            if name in LAPTOP_HOOKS and name not in known:
-                yield ("hooks", place, name), "runs on the laptop; write it under laptop:"
-            elif name not in known:
-                yield ("hooks", place, name), f"unknown; {messages.did_you_mean(str(name), known)}"
-            elif not isinstance(command, str) or not command.strip() or "\0" in command:
-                yield ("hooks", place, name), "must be a shell command, in quotes"
-
-
-def _notify(entry: dict[str, Any]) -> Iterator[Finding]:
-    notify = entry.get("notify") or {}
-    for index, address in enumerate(notify.get("mail") or []):
-        if not is_template(address) and not _EMAIL.fullmatch(address):
-            yield ("notify", "mail", index), f"{address!r} is no mail address; write you@example.com"
-    webhook = notify.get("webhook")
-    if webhook and not is_template(webhook) and not _WEBHOOK.fullmatch(str(webhook)):
-        yield ("notify", "webhook"), "is no URL; write https://HOST/PATH, by the name of a vault_ variable"
-
-
-def _env(env: Any, names: dict[str, Any]) -> Iterator[Finding]:
+def _env(env: Any, variables: Variables) -> Iterator[Finding]:
     """Check the settings as they are written: their values are rendered on the server's side only."""
     for name, value in env.items() if isinstance(env, dict) else ():
         if not _ENV_NAME.fullmatch(str(name)):
@@ -462,10 +440,8 @@ def _env(env: Any, names: dict[str, Any]) -> Iterator[Finding]:
         elif isinstance(value, str) and "\0" in value:
             yield ("env", name), "holds a NUL character, which no environment can; write it without"
         elif is_template(value):
-            for missing in sorted(set(_VAULT_NAME.findall(value)) - set(names)):
-                vaulted = [known for known in names if known.startswith("vault_")]
-                hint = messages.did_you_mean(missing, vaulted) if vaulted else "put it in group_vars/all/vault.yml"
-                yield ("env", name), f"{missing} is not set anywhere; {hint}"
+            for message in release_checks.not_in_vault(value, variables.raw, variables.sealed):
+                yield ("env", name), message
 
 
 def _twice(apps: list[dict[str, Any]]) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from ansible.errors import AnsibleFilterError
 # Secrets (a URL may hold one), and what the web server reads: a change there is no reason to start the app again.
 NOT_FOR_THE_PROGRAM = {
     "certificate",
+    "deploy_keys",
     "env",
     "maintenance_allow",
     "max_body_size",
@@ -57,6 +58,12 @@ def app_settings(app: dict[str, Any], spec: dict[str, Any], **more: Any) -> dict
     return {name: value for name, value in settings.items() if name not in NOT_FOR_THE_PROGRAM} | more
 
 
+def app_deploy_keys(apps: list[dict[str, Any]]) -> list[str]:
+    """Return the lines of ``authorized_keys`` for the pipelines of the apps: no shell, no forwarding, one command."""
+    line = 'restrict,command="sudo -n /usr/local/sbin/windlass deploy-only {}" {}'
+    return [line.format(app["name"], key.strip()) for app in apps for key in app.get("deploy_keys") or []]
+
+
 def app_notify(app: dict[str, Any]) -> dict[str, Any]:
     """Return where the notices of an app go, or nothing; mail leaves through the server's own mail server."""
     notify = {name: value for name, value in (app.get("notify") or {}).items() if value}
@@ -89,6 +96,7 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return what Ansible registers."""
         return {
+            "app_deploy_keys": app_deploy_keys,
             "app_env": app_env,
             "app_notify": app_notify,
             "app_settings": app_settings,

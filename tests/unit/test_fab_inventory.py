@@ -469,3 +469,43 @@ def test_every_key_of_the_reference_says_what_it_means() -> None:
     options = yaml.safe_load(path.read_text())["argument_specs"]["main"]["options"]
     for name, spec in {**options, **options["apps"]["options"]}.items():
         assert spec.get("description") and spec.get("type"), name
+
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{} ci@pipeline"
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        (f"['{KEY.format('A' * 43)}']", ""),
+        (
+            "['restrict " + KEY.format("A" * 43) + "']",
+            "apps[0].deploy_keys[0]: is no public SSH key alone on its line; write what the .pub file holds",
+        ),
+        (
+            r'["' + KEY.format("A" * 43) + r'\nssh-ed25519 AAAA"]',
+            "apps[0].deploy_keys[0]: is no public SSH key alone on its line; write what the .pub file holds",
+        ),
+        (
+            "['" + KEY.format("C" * 43) + " too']",
+            "apps[0].deploy_keys[0]: stands in base_deploy_keys too; make one for the pipeline alone",
+        ),
+    ],
+)
+def test_the_key_of_a_pipeline_is_one_key_and_for_nothing_else(place: Place, keys: str, said: str) -> None:
+    text = MAIN.replace("    repository: ../guestbook\n", f"    repository: ../guestbook\n    deploy_keys: {keys}\n")
+    place.write("group_vars/all/main.yml", text + f"base_deploy_keys: ['{KEY.format('C' * 43)}']\n")
+    if said:
+        assert place.refusal() == f"group_vars/all/main.yml:5: {said}"
+    else:
+        assert inventory.load(str(place.path)).apps
+
+
+def test_a_pipeline_reads_the_inventory_without_the_vault(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = "    repository: ../guestbook\n"
+    entry += "    notify: {webhook: '{{ vault_webhook }}'}\n"
+    place.change("    repository: ../guestbook\n", entry)
+    place.write("group_vars/all/vault.yml", "$ANSIBLE_VAULT;1.1;AES256\n6162\n")
+    assert "no vault password was given" in place.refusal()
+    monkeypatch.setenv("WINDLASS_WITHOUT_VAULT", "1")
+    assert inventory.load(str(place.path)).app(None).name == "guestbook"

@@ -100,3 +100,10 @@ def test_notices_go_nowhere_unless_the_entry_says_where(filters: Any) -> None:
     assert filters.app_notify({"name": "a", "notify": {"mail": [], "webhook": None}}) == {}
     found = filters.app_notify({"name": "a", "notify": {"webhook": "https://x/y"}})
     assert found == {"webhook": "https://x/y", "smtp": ["127.0.0.1", 25]}
+
+
+def test_the_key_of_a_pipeline_gets_one_command_and_nothing_else(filters: Any) -> None:
+    apps = [{"name": "a", "deploy_keys": ["ssh-ed25519 AAAA ci\n"]}, {"name": "b"}]
+    assert filters.app_deploy_keys(apps) == [
+        'restrict,command="sudo -n /usr/local/sbin/windlass deploy-only a" ssh-ed25519 AAAA ci'
+    ]

@@ -12,16 +12,18 @@ def main(prefix: Path = Path("/")) -> int:
         from windlass.server.launch import launch
 
         return launch(prefix, sys.argv[2:])
-    if sys.argv[1:]:
-        print("usage: windlass < REQUEST (one line of JSON)", file=sys.stderr)
+    only = sys.argv[2] if sys.argv[1:2] == ["deploy-only"] and len(sys.argv) == 3 else ""
+    if sys.argv[1:] and not only:
+        print("usage: windlass [deploy-only APP] < REQUEST (one line of JSON)", file=sys.stderr)
         return 2
     try:
-        return 0 if _serve(prefix) else 1
+        return 0 if _serve(prefix, only) else 1
     except ConnectionError:
         return 1
 
 
-def _serve(prefix: Path) -> bool:
+def _serve(prefix: Path, only: str) -> bool:
+    """Answer the one request on stdin; `only` is the app whose pipeline asks, which may do nothing but deploy it."""
     from windlass import messages
     from windlass.server import protocol
     from windlass.server.errors import Failure
@@ -29,6 +31,8 @@ def _serve(prefix: Path) -> bool:
     out = protocol.Events(sys.stdout.fileno(), strict=True)
     try:
         request = protocol.parse(sys.stdin.buffer.readline(protocol.REQUEST_LIMIT))
+        if only:
+            protocol.require_deploy_of(only, request)
         return _answer(prefix, request, out)
     except ConnectionError:
         raise

@@ -19,6 +19,7 @@ REQUEST_LIMIT = 64 * 1024
 ARCHIVE_LIMIT = 4 * 1024**3
 SWITCHES = ("release_command", "follow", "wait", "watch", "downgrade", "restore_snapshot", "confirmed", "on")
 ACTIONS = ("deploy", "rollback", "restart", "releases", "status", "logs", "run", "check", "maintenance", "plan")
+OF_PIPELINES = ("deploy", "plan", "check", "status", "releases")
 TEXT = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -108,6 +109,14 @@ def _complete(request: Request) -> None:
         value = getattr(request, key)
         if not value and value is not False:
             raise messages.bad_request(f"lacks {key}")
+
+
+def require_deploy_of(app: str, request: Request) -> None:
+    """Refuse what the key of a pipeline may not ask for."""
+    if request.app != app:
+        raise messages.key_of_another_app(app, request.app)
+    if request.action not in OF_PIPELINES:
+        raise messages.key_only_deploys(app, request.action)
 
 
 class Events:
