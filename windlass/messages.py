@@ -950,6 +950,39 @@ def _heads(names: list[str]) -> str:
     return ", ".join(names) or "no migration"
 
 
+# After the switch.
+
+
+def disk_full(path: str) -> Failure:
+    """The disk filled up at work."""
+    return Failure("disk-full", f"the server's disk is full: {path} cannot be written", "make room there, see df -h")
+
+
+def not_ready(release: str) -> Failure:
+    """The release that was kept ready is not well."""
+    return Failure("not-ready", f"{release} is not well either", "see fab logs, mend it and deploy again")
+
+
+def switched_back(release: str, reason: str, old: str) -> Failure:
+    """The watch found a release failing and put the one before it in front again."""
+    failure = Failure(
+        "switched-back", f"{release}: {reason}; visitors are back on {old}", "see fab logs, mend it and deploy again"
+    )
+    failure.switched = True
+    return failure
+
+
+def not_switched_back(release: str, reason: str, old: str, why: str) -> Failure:
+    """The watch found a release failing, and the one before it could not take over."""
+    failure = Failure(
+        "not-switched-back",
+        f"{release}: {reason}, and {old} could not take over: {why}",
+        "visitors still have the new release: see fab logs, then fab rollback or deploy a mended version",
+    )
+    failure.switched = True
+    return failure
+
+
 # Releases that are there, and logs.
 
 
@@ -1005,6 +1038,11 @@ def note_notice_failed(wrong: str) -> str:
 def note_no_lines_of(process: str) -> str:
     """The log holds nothing of that process."""
     return f"the log has no line of {process}; write it as in the Procfile, such as web or worker"
+
+
+def note_watched(release: str, old: str, seconds: int) -> str:
+    """A release is live, and watched."""
+    return f"{release} is watched for {seconds} s; {old} is kept ready until then, and takes over if it fails"
 
 
 def note_requests_cut(seconds: int) -> str:

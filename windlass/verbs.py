@@ -256,6 +256,8 @@ def _print_releases(screen: Screen, environment: Environment, rows: list[Event])
     rows = [
         row | {"head": _head(row), "snapshot": output.size((row.get("snapshot") or {}).get("bytes"))} for row in rows
     ]
+    if any(row.get("error") for row in rows):
+        columns.append("error")
     if len(environment.hosts) > 1:
         columns.insert(0, "host")
     if len(environment.apps) > 1:
@@ -288,6 +290,11 @@ def _print_status(screen: Screen, state: Event) -> None:
         screen.result(f"  deploy under way: {what}")
     if state.get("maintenance"):
         screen.result(f"  maintenance mode is on: visitors get its page until fab maintenance off --app {state['app']}")
+    if watched := state.get("watch"):
+        old = watched.get("old")
+        screen.result(f"  watched until {watched.get('until')}; {old} is kept ready, and takes over if it fails")
+    if back := state.get("switched_back"):
+        screen.result(f"  {back.get('release')} was taken back at {back.get('at')}: {back.get('reason')}")
     processes = [{**row, "up": output.duration(row.get("uptime_s"))} for row in state.get("processes") or []]
     if processes:
         for line in output.table(processes, ["name", "state", "pid", "up", "release"]):

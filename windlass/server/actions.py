@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,7 +15,16 @@ from windlass.server.job import Job
 from windlass.server.log import ReleaseLog, now, read_state
 from windlass.server.protocol import Events, Request
 from windlass.server.rollout import Rollout
+from windlass.server.signs import Signs
 from windlass.server.supervisor import Supervisor
+from windlass.server.watch import Watcher
+
+
+@dataclass
+class Later:
+    """What goes on when the result has been told: the watch."""
+
+    run: Callable[[], None] = lambda: None
 
 
 def perform(context: Context, request: Request, stream: BinaryIO, out: Events) -> bool:
@@ -21,7 +33,7 @@ def perform(context: Context, request: Request, stream: BinaryIO, out: Events) -
     (paths.state / "incoming").mkdir(mode=0o700, exist_ok=True)
     note: dict[str, object] = {"action": request.action, "by": request.by, "since": now()}
     note |= {"version": request.version, "phase": "check"}
-    held = lock.take(paths.state / "lock", note, lock.Waiting(out, wait=request.wait))
+    held = lock.take(paths.lock, note, lock.Waiting(out, wait=request.wait))
     out.on_phase = lambda name: held.tell(phase=name)
     log = ReleaseLog(paths)
     work = Job(context, request, log, held, out, Supervisor(paths.supervisor_socket))
@@ -29,9 +41,9 @@ def perform(context: Context, request: Request, stream: BinaryIO, out: Events) -
     try:
         log.read()
         with out.phase("check"):
-            job.sweep(log)
+            job.sweep(context, log, work.supervisor)
             target = _target(work)
-            checks.require(context, request.size)
+            checks.require(context, request.size, build=request.action == "deploy")
             _with_hooks(work, out, target)
             out.chosen(target)
             job.tell_unsent(paths, out)
@@ -48,26 +60,52 @@ def perform(context: Context, request: Request, stream: BinaryIO, out: Events) -
         out.note(messages.note_nothing_to_restart())
         out.result({"release": None, "previous": None, "colour": None, "seconds": work.seconds})
         return True
-    before = log.state
-    return detach.run(
-        lambda events: _go(work, target, events),
-        paths.state / "events.jsonl",
-        out,
-        held.close,
-        lambda: read_state(paths) != before,
+    return _detach(work, target, out)
+
+
+def _detach(work: Job, target: str, out: Events) -> bool:
+    paths, before = work.context.paths, work.log.state
+    later = Later()
+
+    def go(events: Events) -> dict[str, object]:
+        data = _go(work, target, events, later)
+        if work.request.watch:
+            later.run()
+        return data
+
+    detached = detach.Detached(
+        work=go,
+        later=lambda: later.run(),
+        let_go=work.lock.close,
+        mend=lambda: _mend(work),
+        has_switched=lambda: read_state(paths) != before,
     )
+    return detach.run(detached, paths.state / "errors", out)
+
+
+def _mend(work: Job) -> None:
+    """Clear up at once after a program that was killed at its work."""
+    held = lock.take(work.context.paths.lock, {"action": "clearing up", "by": "Windlass", "since": now()})
+    try:
+        work.log.read()
+        job.sweep(work.context, work.log, work.supervisor)
+    finally:
+        held.release()
 
 
 def _archive(work: Job) -> Path:
     return work.context.paths.state / "incoming" / "archive"
 
 
-def _go(work: Job, target: str, events: Events) -> dict[str, object]:
+def _go(work: Job, target: str, events: Events, later: Later) -> dict[str, object]:
     events.on_phase = lambda name: work.lock.tell(phase=name)
     work.events = events
     _with_hooks(work, events, target)
     try:
-        data = {"deploy": _deploy, "rollback": _rollback, "restart": _restart}[work.request.action](work, target)
+        if work.request.action == "deploy":
+            data = _deploy(work, target, later)
+        else:
+            data = _rollback(work, target) if work.request.action == "rollback" else _restart(work, target)
         _tell(work, target)
         return data | ({"failed_hooks": work.failed_hooks} if work.failed_hooks else {})
     except BaseException as error:
@@ -121,7 +159,7 @@ def _rollback_target(log: ReleaseLog, to: str) -> str:
     return to
 
 
-def _deploy(work: Job, release: str) -> dict[str, object]:
+def _deploy(work: Job, release: str, later: Later) -> dict[str, object]:
     request, log = work.request, work.log
     values = {"commit": request.commit, "version": request.version, "by": request.by, "started": now()}
     log.add(release, status="building", **values)
@@ -131,20 +169,43 @@ def _deploy(work: Job, release: str) -> dict[str, object]:
             builder.build(_archive(work))
         files.remove(_archive(work))
         migrating.run(work, release)
-        return _roll_out(work, release)
+        return _roll_out_watched(work, release, later)
     except BaseException as error:
         files.remove(_archive(work))
         log.read()
         if log.state.release != release:
             builder.undo()
-            log.add(release, status="failed", error=str(error)[:500], finished=now())
+            with contextlib.suppress(OSError):  # on a full disk the next one writes it
+                log.add(release, status="failed", error=str(error)[:500], finished=now())
         raise
+
+
+def _roll_out_watched(work: Job, release: str, later: Later) -> dict[str, object]:
+    """Take a release live, and keep the one before it ready while the new one is watched."""
+    old, seconds = work.log.state, work.context.settings.watch_seconds
+    if not old.release or seconds <= 0:
+        return _roll_out(work, Rollout(work, release))
+    rollout = Rollout(work, release, keep=True)
+    watcher = Watcher(work, Signs(work.context, work.supervisor, rollout.new), _switch_back)
+    data = _roll_out(work, rollout)
+    watcher.begin(rollout.new, old)
+    later.run = watcher.run
+    work.events.note(messages.note_watched(release, old.release, seconds))
+    return data
+
+
+def _switch_back(work: Job, old: str) -> None:
+    """Put the release that was live before in front again, where it stands ready."""
+    rollout = Rollout(work, old, back=True)
+    if not rollout.colours.is_warm(rollout.new):
+        raise messages.not_ready(rollout.new.release)
+    rollout.run()
 
 
 def _rollback(work: Job, release: str) -> dict[str, object]:
     left = work.log.state.release
     way = going_back.choose(work, release)
-    data = {"downgrade": downgrade.run, "restore": restoring.run}.get(way.kind, _switch)(work, way, _roll_out)
+    data = {"downgrade": downgrade.run, "restore": restoring.run}.get(way.kind, _switch)(work, way, _roll_back)
     if release < left:
         work.log.add(left, status="bad", finished=now())
     return data
@@ -154,14 +215,17 @@ def _switch(work: Job, way: going_back.Way, roll_out: downgrade.RollOut) -> dict
     return roll_out(work, way.release)
 
 
+def _roll_back(work: Job, release: str) -> dict[str, object]:
+    return _roll_out(work, Rollout(work, release, back=True))
+
+
 def _restart(work: Job, release: str) -> dict[str, object]:
-    return _roll_out(work, release)
+    return _roll_out(work, Rollout(work, release))
 
 
-def _roll_out(work: Job, release: str) -> dict[str, object]:
+def _roll_out(work: Job, rollout: Rollout) -> dict[str, object]:
     """Take a built release live, write that down and make room."""
-    previous = work.log.state.release
-    rollout = Rollout(work, release)
+    previous, release = rollout.old.release, rollout.new.release
     rollout.run()
     with work.events.phase("record"):
         values = {"seconds": work.seconds} if work.request.action == "deploy" else {}

@@ -1,14 +1,17 @@
-"""Work that goes on when the client's connection dies: in its own session, telling a file."""
+"""Work that goes on when the client's connection dies: in its own session, its events in memory."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import json
 import os
 import signal
 import sys
 import time
 import traceback
 from collections.abc import Callable
-from io import FileIO
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,12 +19,27 @@ from windlass import messages
 from windlass.server.errors import Failure
 from windlass.server.protocol import Events
 
-POLL = 0.02
+POLL = 0.01
 Work = Callable[[Events], dict[str, object]]
-Has = Callable[[], bool]
 
 
-def guarded(work: Work, events: Events, has_switched: Has) -> bool:
+@dataclass(frozen=True)
+class Detached:
+    """What is done when the client may be gone.
+
+    `later` goes on when the result has been told. `let_go` gives up in this process what the other one has to hold
+    alone. `mend` is done here when the other one was killed. `has_switched` says whether visitors have another
+    release than before.
+    """
+
+    work: Work
+    later: Callable[[], None]
+    let_go: Callable[[], None]
+    mend: Callable[[], None]
+    has_switched: Callable[[], bool]
+
+
+def guarded(work: Work, events: Events, has_switched: Callable[[], bool]) -> bool:
     """Do the work and end with its result, whatever happens; say whether it went well."""
     try:
         events.result(work(events))
@@ -29,45 +47,83 @@ def guarded(work: Work, events: Events, has_switched: Has) -> bool:
     except Exception as error:
         if not isinstance(error, Failure):
             traceback.print_exc()
-        failure = error if isinstance(error, Failure) else messages.unexpected(error)
+        failure = _as_failure(error)
         failure.phase = failure.phase or events.phase_name
         failure.switched = failure.switched or has_switched()
         events.send(failure.as_result())
     return False
 
 
-def run(work: Work, path: Path, out: Events, let_go: Callable[[], None], has_switched: Has) -> bool:
+def _as_failure(error: Exception) -> Failure:
+    if isinstance(error, Failure):
+        return error
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return messages.disk_full(str(error.filename or "the disk"))
+    return messages.unexpected(error)
+
+
+class Kept(Events):
+    """Events in memory, and in a file for whoever looks later, as long as there is room for it."""
+
+    def __init__(self, handle: int, path: Path) -> None:
+        super().__init__(handle)
+        self.copy: int | None = None
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+            self.copy = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+
+    def send(self, event: dict[str, object]) -> None:
+        """Write one event, whole."""
+        super().send(event)
+        if self.copy is not None:
+            with contextlib.suppress(OSError):
+                os.write(self.copy, json.dumps(event).encode() + b"\n")
+
+
+def run(job: Detached, errors: Path, out: Events) -> bool:
     """Do the work in a process of its own and pass its events on, for as long as somebody listens.
 
-    `let_go` gives up in this process what the other one has to hold alone; `has_switched` says whether visitors
-    have another release than before. The file is a new one: a slow reader of the last work still has the old.
+    The events lie in memory: a full disk keeps nobody from being told of it.
     """
-    path.unlink(missing_ok=True)
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-    with path.open("rb", buffering=0) as file:
-        sys.stdout.flush()
-        pid = os.fork()
-        if pid == 0:
-            _work(work, handle, path.with_suffix(".err"), has_switched)
+    handle = os.memfd_create("windlass-events")
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        _work(job, handle, errors)
+    job.let_go()
+    try:
+        return _relay(pid, handle, out, job)
+    finally:
         os.close(handle)
-        let_go()
-        return _relay(pid, file, out, has_switched)
 
 
-def _work(work: Work, handle: int, errors: Path, has_switched: Has) -> NoReturn:
+def _work(job: Detached, handle: int, errors: Path) -> NoReturn:
     status = 1
     try:
         os.setsid()
         for number in (signal.SIGHUP, signal.SIGPIPE, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, _interrupted)
-        null = os.open(os.devnull, os.O_RDWR)
-        said = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        for target, source in ((0, null), (1, said), (2, said)):
-            os.dup2(source, target)
-        status = 0 if guarded(work, Events(handle), has_switched) else 1
+        _redirect(errors)
+        status = 0 if guarded(job.work, Kept(handle, errors.with_name("events.jsonl")), job.has_switched) else 1
+        if status == 0:
+            job.later()
+    except Failure as failure:
+        print(failure, file=sys.stderr, flush=True)
+    except Exception:
+        traceback.print_exc()
     finally:
         os._exit(status)
+
+
+def _redirect(errors: Path) -> None:
+    """Let go of the client, whose channel would stay open; what is unexpected goes to a file."""
+    null = os.open(os.devnull, os.O_RDWR)
+    said = null
+    with contextlib.suppress(OSError):
+        said = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    for target, source in ((0, null), (1, said), (2, said)):
+        os.dup2(source, target)
 
 
 def _interrupted(_number: int, _frame: object) -> None:
@@ -75,29 +131,40 @@ def _interrupted(_number: int, _frame: object) -> None:
     raise messages.shutting_down()
 
 
-def _relay(pid: int, file: FileIO, out: Events, has_switched: Has) -> bool:
-    """Pass on what the file gains until the worker has ended; say how."""
-    ended: int | None = None
-    said_result = False
+def _relay(pid: int, handle: int, out: Events, job: Detached) -> bool:
+    """Pass on what is told until the result, or until the worker has ended; say how it went.
+
+    A client that went away is not missed: should the worker be killed, its work is mended all the same.
+    """
+    ended = False
+    gone = False
     rest = b""
+    place = 0
     while True:
-        *lines, rest = (rest + file.read()).split(b"\n")
+        data = os.pread(handle, 1 << 20, place)
+        place += len(data)
+        *lines, rest = (rest + data).split(b"\n")
         for line in lines:
-            said_result = b'"event": "result"' in line or said_result
-            _write(out.handle, line + b"\n")
-        if ended is not None and not lines:
+            gone = gone or not _write(out.handle, line + b"\n")
+            if b'"event": "result"' in line:
+                return bool(json.loads(line)["ok"]) and not gone
+        if ended and not data:
             break
-        if ended is None:
-            done, status = os.waitpid(pid, os.WNOHANG)
-            ended = status if done else None
-            time.sleep(0 if done else POLL)
-    if not said_result:
-        failure = messages.program_ended()
-        failure.switched = has_switched()
-        out.send(failure.as_result())
-    return ended == 0 and said_result
+        if not ended:
+            ended = bool(os.waitpid(pid, os.WNOHANG)[0])
+            time.sleep(0 if ended else POLL)
+    failure = messages.program_ended()
+    with contextlib.suppress(Failure, OSError):  # the next one sweeps
+        job.mend()
+    failure.switched = job.has_switched()
+    out.send(failure.as_result())
+    return False
 
 
-def _write(handle: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(handle, data) :]
+def _write(handle: int, data: bytes) -> bool:
+    try:
+        while data:
+            data = data[os.write(handle, data) :]
+    except OSError:
+        return False
+    return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -18,16 +19,31 @@ def sync_folder(folder: Path) -> None:
 
 def replace(path: Path, text: str, mode: int = 0o644) -> None:
     """Write a file beside `path`, make it durable and rename it."""
-    beside = path.with_name(f".{path.name}.new")
-    beside.unlink(missing_ok=True)
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(handle, "w") as file:
-        os.fchmod(handle, mode)
-        file.write(text)
-        file.flush()
-        os.fsync(handle)
-    beside.rename(path)
-    sync_folder(path.parent)
+    put_in_place(stage({path: text}, mode))
+
+
+def stage(texts: Mapping[Path, str], mode: int = 0o644) -> dict[Path, Path]:
+    """Write files beside their places, durably; what can fail for want of space fails here. Return place by file."""
+    staged = {}
+    for path, text in texts.items():
+        beside = path.with_name(f".{path.name}.new")
+        beside.unlink(missing_ok=True)
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(handle, "w") as file:
+            os.fchmod(handle, mode)
+            file.write(text)
+            file.flush()
+            os.fsync(handle)
+        staged[beside] = path
+    return staged
+
+
+def put_in_place(staged: Mapping[Path, Path]) -> None:
+    """Rename what was staged, in order, and make that durable."""
+    for beside, path in staged.items():
+        beside.rename(path)
+    for folder in sorted({path.parent for path in staged.values()}):
+        sync_folder(folder)
 
 
 def replace_link(path: Path, target: str) -> None:

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 from windlass import messages
-from windlass.server import files, maintenance, trial
+from windlass.server import carriers, files, links, maintenance, recovery, trial
 from windlass.server.environment import Context
 from windlass.server.lock import Lock
 from windlass.server.log import ReleaseLog, now
@@ -41,8 +41,9 @@ def tell_unsent(paths: Paths, out: Events) -> None:
         paths.unsent.unlink()
 
 
-def sweep(log: ReleaseLog) -> None:
-    """Clear up after work that was cut off: half-made releases and archives that never became one."""
+def sweep(context: Context, log: ReleaseLog, supervisor: Supervisor) -> None:
+    """Clear up after work that was cut off: half a switch, half-made releases, archives that never became one."""
+    recovery.recover(context, log, supervisor)
     live = log.state.release
     maintenance.reopen(log.paths)
     if live and log.entries.get(live, {}).get("status") != "good":
@@ -53,18 +54,21 @@ def sweep(log: ReleaseLog) -> None:
     trial.sweep(log.paths)
     for release in [name for name, entry in log.entries.items() if entry.get("status") == "building"]:
         log.add(release, status="failed", error="interrupted", finished=now())
+    carried = carriers.carried(log.paths)
     for path in log.paths.releases.iterdir():
-        if log.status(path.name) not in ("live", "good", "bad"):
+        if log.status(path.name) not in ("live", "good", "bad") and path.name not in carried:
             files.remove(path)
 
 
 def prune(log: ReleaseLog, keep: int) -> list[str]:
-    """Remove old releases; never the live one and never the last good one beside it."""
+    """Remove old releases; never the live one, the one before it, the last good one, or one that a process carries."""
     good = log.good()
-    kept = {log.state.release, *log.on_disk()[: max(keep, 1)]}
+    kept = {log.state.release, links.remembered(log.paths), *log.on_disk()[: max(keep, 1)]}
     kept.update([name for name in good if name != log.state.release][:1])
     gone = [name for name in log.on_disk() if name not in kept]
+    carried = carriers.carried(log.paths) if gone else set()
     for name in gone:
-        files.remove(log.paths.releases / name)
+        if name not in carried:
+            files.remove(log.paths.releases / name)
     log.compact()
-    return gone
+    return [name for name in gone if name not in carried]

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from windlass import messages
-from windlass.server import command, environment, names, procfile, settings, strays
+from windlass.server import command, environment, links, names, procfile, settings, strays
 from windlass.server.environment import Context
 from windlass.server.errors import Failure
 from windlass.server.paths import Paths
@@ -43,7 +43,7 @@ def _become(context: Context, release: str, process: str, colour: str) -> None:
     values = environment.of_process(context, release, process)
     if colour:
         values |= {"SOCKET": str(paths.socket(colour)), "WINDLASS_COLOUR": colour}
-        restore_live_socket(paths, release, colour)
+        links.restore(paths, release, colour)
     _clear(context, process, values)
     os.chdir(folder / context.settings.directory)
     os.umask(0o022)
@@ -110,11 +110,3 @@ def to_journal(journal: Path, identifier: str) -> None:
     os.dup2(stream.fileno(), 1)
     os.dup2(stream.fileno(), 2)
     stream.close()
-
-
-def restore_live_socket(paths: Paths, release: str, colour: str) -> None:
-    """Make the symlink that nginx follows again: /run is empty after a reboot."""
-    if paths.live_socket.is_symlink() or not paths.current.is_symlink():
-        return
-    if paths.current.readlink().name == release:
-        paths.live_socket.symlink_to(f"{colour}.sock")

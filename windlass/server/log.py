@@ -77,8 +77,7 @@ class ReleaseLog:
     def set_state(self, state: State) -> None:
         """Write which release is live, by rename."""
         self.state = state
-        text = json.dumps({"release": state.release, "colour": state.colour})
-        files.replace(self.paths.state / "state.json", text + "\n", 0o640)
+        files.replace(self.paths.state_file, state_text(state), 0o640)
 
     def status(self, release: str) -> str:
         """Return live, good, bad, failed, or the status of a deploy under way."""
@@ -107,6 +106,11 @@ class ReleaseLog:
         return f"{moment.strftime(STAMP)}-{commit[:7]}"
 
 
+def state_text(state: State) -> str:
+    """Return what the file of the state holds."""
+    return json.dumps({"release": state.release, "colour": state.colour}) + "\n"
+
+
 def read_state(paths: Paths) -> State:
     """Return what is live: the symlinks say so; the file only says the colour after a reboot."""
     if not paths.current.is_symlink():
@@ -114,6 +118,6 @@ def read_state(paths: Paths) -> State:
     release = paths.current.readlink().name
     found = [paths.live_socket.readlink().name.removesuffix(".sock")] if paths.live_socket.is_symlink() else []
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        found.append(json.loads((paths.state / "state.json").read_text())["colour"])
+        found.append(json.loads(paths.state_file.read_text())["colour"])
     # The app's user can make that symlink say anything, and a colour ends in Supervisor's configuration.
     return State(release, next((colour for colour in found if colour in names.COLOURS), names.COLOURS[0]))

@@ -1,4 +1,4 @@
-"""One request in, its events out; or `launch`, which Supervisor starts."""
+"""One request in, its events out; or `launch`, which Supervisor starts, or `boot`, before that."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ def main(prefix: Path = Path("/")) -> int:
         from windlass.server.launch import launch
 
         return launch(prefix, sys.argv[2:])
+    if sys.argv[1:] == ["boot"]:
+        from windlass.server.recovery import boot
+
+        return boot(prefix)
     only = sys.argv[2] if sys.argv[1:2] == ["deploy-only"] and len(sys.argv) == 3 else ""
     if sys.argv[1:] and not only:
         print("usage: windlass [deploy-only APP] < REQUEST (one line of JSON)", file=sys.stderr)

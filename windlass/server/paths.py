@@ -59,6 +59,11 @@ class Paths:
         return self.home / "current"
 
     @property
+    def previous(self) -> Path:
+        """Symlink to the release that was live before: its assets are served on."""
+        return self.home / "previous"
+
+    @property
     def cache(self) -> Path:
         """uv's cache, beside the releases so that its files can be hard links."""
         return self.home / "cache"
@@ -80,6 +85,36 @@ class Paths:
     def process_lock(self, process: str) -> Path:
         """Return the lock that a process which may never be two holds while it runs."""
         return self.sockets / f"{process}.lock"
+
+    @property
+    def green(self) -> Path:
+        """An empty file that is there exactly while green is live: nginx asks for it."""
+        return self.sockets / "live/green"
+
+    @property
+    def state_file(self) -> Path:
+        """Which release is live, and in which colour."""
+        return self.state / "state.json"
+
+    @property
+    def intent(self) -> Path:
+        """From which release to which a switch is under way; gone when it is complete."""
+        return self.state / "switch.json"
+
+    @property
+    def watch(self) -> Path:
+        """The watch of the live release, while there is one."""
+        return self.state / "watch.json"
+
+    @property
+    def lock(self) -> Path:
+        """Whoever changes what runs holds it."""
+        return self.state / "lock"
+
+    @property
+    def access_log(self) -> Path:
+        """What nginx answered to the app's visitors."""
+        return self.prefix / "var/log/nginx" / f"{self.app}.access.log"
 
     @property
     def state(self) -> Path:

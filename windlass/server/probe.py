@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,36 +58,51 @@ class _Front(http.client.HTTPSConnection):
 
     def connect(self) -> None:
         raw = socket.create_connection(self.address, self.timeout)
-        self.sock = self.tls.wrap_socket(raw, server_hostname=self.name)
+        self.sock = self.tls.wrap_socket(raw, server_hostname=self.name, do_handshake_on_connect=False)
+        self.sock.do_handshake()
 
 
-def _ask(connection: http.client.HTTPConnection, settings: Settings) -> Answer:
+def _ask(connection: http.client.HTTPConnection, settings: Settings, timeout: float) -> Answer:
+    """Ask, and give up after `timeout` seconds in all, however the answer drips in."""
     headers = {"Host": settings.domains[0], **HEADERS}
+    end = time.monotonic() + timeout
+    limit = threading.Timer(timeout, _hang_up, [connection])
+    limit.daemon = True
+    limit.start()
     try:
         connection.request("GET", settings.health_path, headers=headers)
-        return Answer(status=connection.getresponse().status)
+        status = connection.getresponse().status
+        return Answer(status=status) if time.monotonic() < end else Answer(error="never answered")
     except TimeoutError:
         return Answer(error="never answered")
     except (OSError, http.client.HTTPException) as error:
+        if time.monotonic() >= end:
+            return Answer(error="never answered")
         return Answer(error=f"gave no answer ({error or type(error).__name__})")
     finally:
+        limit.cancel()
         connection.close()
+
+
+def _hang_up(connection: http.client.HTTPConnection) -> None:
+    with contextlib.suppress(OSError, AttributeError):
+        socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
 
 
 def ask_socket(path: Path, settings: Settings, timeout: float) -> Answer:
     """Ask for the health path on the app's socket."""
-    return _ask(_Unix(path, timeout), settings)
+    return _ask(_Unix(path, timeout), settings, timeout)
 
 
 def ask_front(settings: Settings, timeout: float) -> Answer:
     """Ask for the health path through nginx."""
     front = settings.front or {}
     address = (str(front.get("address", "127.0.0.1")), int(str(front.get("port", 443))))
-    return _ask(_Front(address, settings.domains[0], timeout), settings)
+    return _ask(_Front(address, settings.domains[0], timeout), settings, timeout)
 
 
-def wait_until_well(path: Path, settings: Settings, check: Callable[[], None]) -> None:
-    """Ask until a good answer comes; `check` raises when the process is gone.
+def wait_until_well(path: Path, settings: Settings, check: Callable[[], None]) -> Answer:
+    """Ask until a good answer comes and return it; `check` raises when the process is gone.
 
     An app that says 503 is given the whole `health_timeout`, any other wrong answer at most 10 s of it,
     ever less often: each may cost its owner a mail.
@@ -98,7 +115,7 @@ def wait_until_well(path: Path, settings: Settings, check: Callable[[], None]) -
         if path.exists():
             answer = ask_socket(path, settings, left)
         if answer.good:
-            return
+            return answer
         if answer.status:
             if answer.status != UNAVAILABLE and time.monotonic() - start > PATIENCE:
                 break

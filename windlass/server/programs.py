@@ -79,13 +79,18 @@ def text(context: Context, program: Program) -> str:
     return head + "\n".join(lines) + "\n"
 
 
-def write(context: Context, program: Program) -> None:
-    """Put the program's file in place; Supervisor acts on it at its next start, or when told."""
+def place(context: Context, program: Program) -> Path:
+    """Return the file of a program, unless it is another app's."""
     name = program.name(context.settings.name)
     path = file_of(context, name)
     if path.exists() and not _is_of(context, path):
         raise messages.program_name_taken(name, program.process)
-    files.replace(path, text(context, program))
+    return path
+
+
+def write(context: Context, program: Program) -> None:
+    """Put the program's file in place; Supervisor acts on it at its next start, or when told."""
+    files.replace(place(context, program), text(context, program))
 
 
 def written(context: Context) -> set[str]:

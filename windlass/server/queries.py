@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 import select
 import shutil
-from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from windlass import messages
-from windlass.server import checks, environment, lock, programs, runner, snapshots, sockets
+from windlass.server import checks, environment, lock, programs, runner, snapshots, sockets, watch
 from windlass.server.environment import Context
+from windlass.server.follower import Follower
 from windlass.server.log import ReleaseLog
+from windlass.server.paths import Paths
 from windlass.server.protocol import Events, Request
 from windlass.server.supervisor import UP, Process, Supervisor
 
@@ -33,7 +34,7 @@ def releases(log: ReleaseLog) -> dict[str, object]:
 
 def _release(log: ReleaseLog, name: str, status: str) -> dict[str, object]:
     entry = log.entries[name]
-    keys = ("release", "commit", "version", "by", "started", "seconds", "migrations", "head", "error")
+    keys = ("release", "commit", "version", "by", "started", "seconds", "migrations", "head", "watched", "error")
     found: dict[str, object] = {key: entry[key] for key in keys if key in entry}
     snapshot = entry.get("snapshot")
     if isinstance(snapshot, dict) and snapshots.file_of(log.paths, name).exists():
@@ -59,11 +60,31 @@ def status(context: Context, log: ReleaseLog) -> dict[str, object]:
         "version": entry.get("version"),
         "colour": live.colour or None,
         "processes": [_process(item, prefix) for item in found],
-        "deploy": lock.holder(paths.state / "lock"),
+        "deploy": lock.holder(paths.lock),
         "maintenance": paths.maintenance.exists(),
+        "watch": _watch(paths),
+        "switched_back": _switched_back(log),
         "queue": sockets.queue(paths.socket(live.colour)) if live.colour else 0,
         "disk": {"free": usage.free, "total": usage.total, "releases": len(log.on_disk())},
     }
+
+
+def _watch(paths: Paths) -> dict[str, object] | None:
+    """Say which release is watched, until when, and which one is kept ready; nothing when nobody watches."""
+    found = watch.read(paths)
+    if found is None or not found.alive:
+        return None
+    until = datetime.fromtimestamp(found.until, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {"release": found.release, "until": until, "old": found.old}
+
+
+def _switched_back(log: ReleaseLog) -> dict[str, object] | None:
+    """Say why the newest release does not serve, when its watch put the one before it in front again."""
+    newest = max(log.entries, default="")
+    entry = log.entries.get(newest, {})
+    if entry.get("watched") != "switched-back" or newest == log.state.release:
+        return None
+    return {"release": newest, "at": entry.get("finished"), "reason": entry.get("error")}
 
 
 def _process(item: Process, prefix: str) -> dict[str, object]:
@@ -124,32 +145,6 @@ def _sources(context: Context, process: str) -> list[Path]:
         return [context.paths.log]
     pattern = f"{context.settings.name}-{process or '*'}*.log"
     return sorted(context.paths.supervisor_logs.glob(pattern))
-
-
-class Follower:
-    """A log file that is read to its end, again and again, and anew when it was rotated."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.inode = 0
-        self.offset = 0
-
-    def lines(self) -> Iterator[str]:
-        """Give the lines that the file gained; one that is not ended yet waits for the next time."""
-        try:
-            file = self.path.open("rb")
-        except FileNotFoundError:
-            return
-        with file:
-            status = os.fstat(file.fileno())
-            if status.st_ino != self.inode or status.st_size < self.offset:
-                self.inode, self.offset = status.st_ino, 0
-            file.seek(self.offset)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    break
-                self.offset += len(line)
-                yield line.decode(errors="replace").rstrip("\r\n")
 
 
 def _follow(followers: list[Follower], wanted: re.Pattern[str] | None, events: Events) -> None:

@@ -43,6 +43,8 @@ class Settings:
     migrations: str = "auto"
     lock_timeout: int = 5
     keep_snapshots: int = 3
+    watch_seconds: int = 30
+    watch_errors: int = 20
     index_url: str = ""
     front: dict[str, object] | None = field(default_factory=lambda: {"address": "127.0.0.1", "port": 443})
 

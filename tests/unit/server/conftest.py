@@ -181,6 +181,21 @@ class Server:
     def states(self) -> dict[str, str]:
         return {process.group: process.state for process in self.supervisor.processes()}
 
+    def lose_power(self) -> None:
+        """End everything at once, and empty /run, as a power cut does."""
+        processes = [item.pid for item in self.supervisor.processes() if item.pid]
+        os.kill(self.supervisor.call("getPID"), signal.SIGKILL)
+        for pid in processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+        shutil.rmtree(self.paths.sockets)
+        self.paths.sockets.mkdir()
+        self.paths.supervisor_socket.unlink(missing_ok=True)
+
+    def boot(self) -> None:
+        """Do what systemd does before it starts Supervisor."""
+        subprocess.run([str(self.paths.program), "boot"], check=True)
+
     def wait_for(self, true: Callable[[], bool], seconds: float = 10) -> None:
         end = time.monotonic() + seconds
         while not true():
@@ -220,7 +235,7 @@ def make_server(package_cache: Path) -> Server:
         paths.settings.parent,
         paths.releases,
         paths.shared,
-        paths.sockets,
+        paths.green.parent,
         paths.state,
         paths.log.parent,
     )
@@ -252,6 +267,7 @@ def make_server(package_cache: Path) -> Server:
         stop_timeout=5,
         request_timeout=10,
         keep_releases=3,
+        watch_seconds=0,
     )
     return server
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -162,9 +163,10 @@ def test_processes_come_back_after_a_reboot_with_the_live_release(
     pid = server.supervisor.call("getPID")
     os.kill(pid, signal.SIGTERM)
     server.wait_for(lambda: not os.path.exists(f"/proc/{pid}") or _is_zombie(pid), 20)  # noqa: PTH110
-    for path in server.paths.sockets.iterdir():
-        path.unlink()
+    shutil.rmtree(server.paths.sockets)
+    server.paths.sockets.mkdir()
     server.paths.supervisor_socket.unlink(missing_ok=True)
+    server.boot()
     supervisord(server)
     server.wait_for(lambda: server.answers("one"))
     server.wait_for(lambda: {item["release"] for item in server.ask("status").data["processes"]} == {release})

@@ -381,6 +381,13 @@ def test_an_error_that_nobody_foresaw_is_told_as_a_result_too(tmp_path: Path) ->
     assert json.loads(done.stdout)["error"]["code"] == "internal"
 
 
+def _detached(work: detach.Work, switched: bool = False) -> detach.Detached:
+    def nothing() -> None:
+        return
+
+    return detach.Detached(work, nothing, nothing, nothing, lambda: switched)
+
+
 @pytest.mark.parametrize("switched", [True, False])
 def test_a_program_killed_at_work_says_whether_visitors_have_another_release(tmp_path: Path, switched: bool) -> None:
     def work(_: protocol.Events) -> dict[str, object]:
@@ -388,17 +395,9 @@ def test_a_program_killed_at_work_says_whether_visitors_have_another_release(tmp
         return {}
 
     with (tmp_path / "out").open("wb") as out:
-        ok = detach.run(work, tmp_path / "events", protocol.Events(out.fileno()), lambda: None, lambda: switched)
+        ok = detach.run(_detached(work, switched), tmp_path / "errors", protocol.Events(out.fileno()))
     assert not ok
     assert json.loads((tmp_path / "out").read_text())["switched"] is switched
-
-
-def test_a_slow_reader_of_the_last_work_is_not_told_of_the_next(tmp_path: Path) -> None:
-    events = tmp_path / "events"
-    events.write_text("last\n")
-    with events.open() as slow, (tmp_path / "out").open("wb") as out:
-        assert detach.run(lambda _: {}, events, protocol.Events(out.fileno()), lambda: None, lambda: False)
-        assert slow.read() == "last\n"
 
 
 def test_a_process_with_the_name_of_a_colour_is_refused(tmp_path: Path) -> None:
