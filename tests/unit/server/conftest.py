@@ -263,7 +263,7 @@ def make_server(package_cache: Path) -> Server:
         user=user,
         build_user=user,
         front=None,
-        health_timeout=2,
+        health_timeout=15,
         stop_timeout=5,
         request_timeout=10,
         keep_releases=3,

@@ -8,6 +8,7 @@ import signal
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -53,13 +54,45 @@ def test_a_health_path_that_answers_500_is_named_with_the_exception(live: Server
     assert "KeyError: 'colour of the sky'" in error["message"]
 
 
-def test_a_health_path_that_never_answers_is_given_up_in_time(live: Server) -> None:
+@pytest.fixture
+def impatient(live: Server) -> Iterator[Server]:
+    """Give a new release 2 s to answer."""
+    live.configure(health_timeout=2)
+    yield live
+    live.configure(health_timeout=15)
+
+
+def test_a_health_path_that_never_answers_is_given_up_in_time(impatient: Server) -> None:
+    live = impatient
     reply = live.deploy(app_files(health="time.sleep(60)"))
     assert "never answered within 2 s" in failed(reply, "probe-failed")["message"]
 
 
-def test_a_web_process_that_never_listens_is_given_up_in_time(live: Server) -> None:
-    reply = live.deploy(app_files() | {"Procfile": "web: python -c 'import time; time.sleep(99)' $SOCKET\n"})
+DRIPS = """
+import os, socket, time
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(os.environ["SOCKET"])
+listener.listen()
+while True:
+    drip, _ = listener.accept()
+    try:
+        for letter in b"HTTP/1.1 200 OK\\r\\nX: " + b"y" * 10000:
+            drip.send(bytes([letter]))
+            time.sleep(0.2)
+    except OSError:
+        continue
+"""
+
+
+def test_an_answer_that_drips_in_is_given_up_in_time(impatient: Server) -> None:
+    contents = app_files() | {"Procfile": "web: python drip.py $SOCKET\n", "drip.py": DRIPS}
+    started = time.monotonic()
+    assert "never answered within 2 s" in failed(impatient.deploy(contents), "probe-failed")["message"]
+    assert time.monotonic() - started < 30
+
+
+def test_a_web_process_that_never_listens_is_given_up_in_time(impatient: Server) -> None:
+    reply = impatient.deploy(app_files() | {"Procfile": "web: python -c 'import time; time.sleep(99)' $SOCKET\n"})
     assert "never listened" in failed(reply, "probe-failed")["message"]
 
 
@@ -196,7 +229,7 @@ def test_an_interrupted_deploy_is_undone(live: Server) -> None:
     children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True)
     os.kill(int(children.stdout), signal.SIGTERM)
     out, _ = process.communicate(timeout=20)
-    live.configure(health_timeout=2)
+    live.configure(health_timeout=15)
     assert json.loads(out.splitlines()[-1])["error"]["code"] == "interrupted"
 
 

@@ -29,7 +29,7 @@ LINE = (
 
 @pytest.fixture
 def watched(server: Server) -> Server:
-    server.configure(watch_seconds=60, health_timeout=10)
+    server.configure(watch_seconds=60)
     server.set_env(BREAK=str(server.prefix / "break"))
     assert server.deploy(app_files("one")).ok
     return server
