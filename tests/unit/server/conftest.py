@@ -181,6 +181,12 @@ class Server:
     def states(self) -> dict[str, str]:
         return {process.group: process.state for process in self.supervisor.processes()}
 
+    def is_supervised(self) -> bool:
+        try:
+            return bool(self.supervisor.call("getPID"))
+        except Failure:
+            return False
+
     def lose_power(self) -> None:
         """End everything at once, and empty /run, as a power cut does."""
         processes = [item.pid for item in self.supervisor.processes() if item.pid]
@@ -284,7 +290,7 @@ def supervisord() -> Iterator[Callable[[Server], subprocess.Popen[bytes]]]:
         command = [str(Path(sys.executable).with_name("supervisord")), "-c", str(conf)]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         started.append((server, process))
-        server.wait_for(server.paths.supervisor_socket.is_socket)
+        server.wait_for(server.is_supervised)
         return process
 
     yield start
