@@ -75,6 +75,7 @@ def web() -> Iterator[HTTPServer]:
 def ask_for(
     server: Server, mailbox: socketserver.TCPServer | None, web: HTTPServer | None, path: str = "/hook"
 ) -> None:
+    server.configure(health_timeout=15)  # the machine may be busy
     wanted: dict[str, object] = {"smtp": ["127.0.0.1", mailbox.server_address[1] if mailbox else 9]}
     if mailbox:
         wanted["mail"] = ["ops@example.com", "boss@example.com"]
