@@ -185,6 +185,14 @@ def test_the_shown_sql_leaves_out_transactions_and_the_tools_books():
     assert item.shown == ["ALTER TABLE a ADD COLUMN b int"]
 
 
+def test_the_tools_books_are_known_by_another_name_too():
+    books = (
+        "UPDATE versions SET version_num='2' WHERE version_num='1'; INSERT INTO versions (version_num) VALUES ('1');"
+    )
+    item = judged(books)[0]
+    assert (item.codes, item.shown) == ([verdicts.HARMLESS], [])
+
+
 def test_the_version_of_the_server_counts():
     # PostgreSQL 10 wrote a table anew for any default.
     sql = "ALTER TABLE message ADD COLUMN likes INTEGER DEFAULT 0;"

@@ -11,6 +11,7 @@ Node = dict[str, Any]
 
 # Of migrations themselves; nobody needs to see what they write down there.
 BOOKS = frozenset({"alembic_version", "django_migrations"})
+BOOK_COLUMN = "version_num"  # Alembic's, where the app calls the table otherwise
 SERIALS = frozenset({"smallserial", "serial", "bigserial", "serial2", "serial4", "serial8"})
 # What ALTER TABLE does without stopping reads.
 LIGHT = frozenset({"AT_ValidateConstraint", "AT_SetStatistics", "AT_SetOptions", "AT_SetRelOptions", "AT_ClusterOn"})
@@ -61,6 +62,7 @@ class Statement:
     renames: list[tuple[Thing, str]] = field(default_factory=list)
     empties: list[str] = field(default_factory=list)
     overwrites: list[Thing] = field(default_factory=list)
+    fills: set[str] = field(default_factory=set)
     undefaulted: list[Thing] = field(default_factory=list)
     required: set[Thing] = field(default_factory=set)
     closes: set[str] = field(default_factory=set)
@@ -69,7 +71,9 @@ class Statement:
     @property
     def is_housekeeping(self) -> bool:
         """Whether it only begins or ends a transaction, or is a migration tool's own note."""
-        return self.kind == "TransactionStmt" or (bool(self.tables) and self.tables <= BOOKS)
+        columns = {column.name for column in self.overwrites} or self.fills
+        is_note = columns == {BOOK_COLUMN} or (bool(self.tables) and self.tables <= BOOKS)
+        return self.kind == "TransactionStmt" or is_note
 
 
 def parse(sql: str) -> list[Statement]:
@@ -214,6 +218,7 @@ def _update(statement: Statement, node: Node) -> None:
 
 def _insert(statement: Statement, node: Node) -> None:
     statement.tables.add(_relation(node["relation"]))
+    statement.fills.update(item["ResTarget"]["name"] for item in node.get("cols", ()))
 
 
 def _lock(statement: Statement, node: Node) -> None:
