@@ -148,6 +148,12 @@ def test_an_end_without_a_result_after_the_upload_says_that_the_server_goes_on()
     assert error.status == Status.UNREACHED
 
 
+def test_a_plan_that_loses_its_link_does_not_say_that_the_server_goes_on() -> None:
+    error, _ = follow('say(event="send"); sys.stdin.buffer.read(3)', request("plan", "x"), b"abc")
+    assert "goes on" not in str(error)
+    assert error.status == Status.UNREACHED
+
+
 def test_what_is_no_event_is_refused() -> None:
     error, _ = follow("print('Welcome to Debian')", request("status", "x"))
     assert "not understood: 'Welcome to Debian'" in str(error)
@@ -279,6 +285,7 @@ REQUESTS: list[dict[str, Any]] = [
     request(
         "deploy", "blog", commit="a" * 40, version="v1", archive={"size": 1, "sha256": "b" * 64}, release_command=True
     ),
+    request("plan", "blog", commit="a" * 40, version="v1", archive={"size": 1, "sha256": "b" * 64}),
     request("rollback", "blog", to=None),
     request("rollback", "blog", to="20260101T000000Z-abcdef1"),
     request("logs", "blog", process="web", follow=True, lines=100),

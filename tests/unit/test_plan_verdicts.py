@@ -186,10 +186,7 @@ def test_the_shown_sql_leaves_out_transactions_and_the_tools_books():
 
 
 def test_the_tools_books_are_known_by_another_name_too():
-    books = (
-        "UPDATE versions SET version_num='2' WHERE version_num='1'; INSERT INTO versions (version_num) VALUES ('1');"
-    )
-    item = judged(books)[0]
+    item = judged("UPDATE v SET version_num='2' WHERE version_num='1'; INSERT INTO v (version_num) VALUES ('1');")[0]
     assert (item.codes, item.shown) == ([verdicts.HARMLESS], [])
 
 
