@@ -6,14 +6,17 @@ import io
 import json
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.repository import Repository
-from windlass import confirm, source
+from windlass import confirm, source, verbs
 from windlass.errors import WindlassError
-from windlass.inventory import App
+from windlass.inventory import App, Environment, Host
+from windlass.output import Screen
 from windlass.plan import commits, difference, places, sources, titles
+from windlass.plan import verb as planning
 from windlass.plan.plan import Plan, judge
 from windlass.plan.screen import View
 from windlass.plan.sources import Code
@@ -237,6 +240,37 @@ def test_json_has_the_documented_keys(repository: Repository):
     assert made["verdict"] == made["migrations"][0]["verdict"] == "breaks-running-code"
     assert made["packages"]["changed"] == {"flask": ["3.0", "3.1"]}
     assert made["migrations"][0]["sql"] == "ALTER TABLE message DROP COLUMN words;"
+
+
+@pytest.fixture
+def requests(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Record what `fab deploy` asks the one server of an inventory for."""
+    made: list[str] = []
+    host = Host("web1", "192.0.2.1", 22, "deploy", None, repository.path / "known_hosts")
+    app = App("demo", ("demo.test",), str(repository.path), "main", ".", "main.yml:1", (host,))
+
+    def call(_host: Host, _screen: Screen, message: dict[str, Any], *_: Any, **__: Any) -> dict[str, Any]:
+        made.append(message["action"])
+        return FACTS | {"live": None} if message["action"] == "plan" else {"release": "r1"}
+
+    monkeypatch.setattr(verbs, "call", call)
+    monkeypatch.setattr(planning, "call", call)
+    monkeypatch.setattr(verbs.inventory, "load", lambda _: Environment(repository.path, (app,), (host,)))
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    return made
+
+
+def test_a_deploy_with_a_plan_stops_where_nobody_agrees(requests: list[str], capsys: pytest.CaptureFixture[str]):
+    assert verbs.deploy(None, None, None, False, plan=True) == 1
+    assert requests == ["plan"]
+    seen = capsys.readouterr()
+    assert "as its first release" in seen.out
+    assert seen.err.splitlines()[-1].endswith("there is no terminal to ask in: type --yes")
+
+
+def test_a_deploy_with_a_plan_goes_on_with_yes(requests: list[str]):
+    assert verbs.deploy(None, None, None, False, plan=True, yes=True) == 0
+    assert requests == ["plan", "deploy"]
 
 
 class Terminal(io.StringIO):
