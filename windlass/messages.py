@@ -744,6 +744,11 @@ def processes_not_up() -> Failure:
     )
 
 
+def no_such_job(name: str, known: list[str]) -> Failure:
+    """`windlass cron` was given a name that is not in the app's `cron`."""
+    return Failure("no-job", f"nothing is scheduled under the name {name}", did_you_mean(name, known))
+
+
 def program_name_taken(name: str, process: str) -> Failure:
     """Supervisor has a program of that name, of another app."""
     return Failure(
@@ -1135,3 +1140,38 @@ def what_a_restore_loses(taken: str, minutes: float, rows: str) -> str:
 def note_still_closed(app: str, host: str, reason: str) -> str:
     """A server was not reached to open it again."""
     return f"{host} still shows the maintenance page ({reason}): type fab maintenance off --app {app}"
+
+
+def note_job_without_release(name: str) -> str:
+    """A scheduled command was due before the first deploy."""
+    return f"{name} was due, but the app has no release yet"
+
+
+def note_job_runs_already(name: str) -> str:
+    """A scheduled command was to start a second time."""
+    return f"{name} still runs: it is not started a second time"
+
+
+def note_job_stopped(name: str) -> str:
+    """Somebody stopped the service of a scheduled command."""
+    return f"{name} was stopped before it was done"
+
+
+def note_job_not_started(name: str, reason: str) -> str:
+    """A scheduled command could not be started."""
+    return f"{name} could not be started: {_bare(reason)}"
+
+
+def note_job_timed_out(name: str, seconds: int) -> str:
+    """A scheduled command took longer than its `timeout`."""
+    return f"{name} was ended after {seconds} s, its timeout"
+
+
+def note_job_failed(name: str, status: int) -> str:
+    """A scheduled command ended with a status."""
+    return f"{name} failed with status {status}" if status > 0 else f"{name} was ended by signal {-status}"
+
+
+def note_job_well_again(name: str) -> str:
+    """A scheduled command that failed before did not fail."""
+    return f"{name} is well again"

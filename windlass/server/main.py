@@ -1,4 +1,4 @@
-"""One request in, its events out; or `launch`, which Supervisor starts, or `boot`, before that."""
+"""One request in, its events out; or what Supervisor, a timer or Ansible starts: `launch`, `boot`, `cron`, `timers`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,14 @@ def main(prefix: Path = Path("/")) -> int:
         from windlass.server.recovery import boot
 
         return boot(prefix)
+    if sys.argv[1:2] == ["cron"]:
+        from windlass.server.cron import cron
+
+        return cron(prefix, sys.argv[2:])
+    if sys.argv[1:2] == ["timers"]:
+        from windlass.server.timers import timers
+
+        return timers(prefix, sys.argv[2:])
     only = sys.argv[2] if sys.argv[1:2] == ["deploy-only"] and len(sys.argv) == 3 else ""
     if sys.argv[1:] and not only:
         print("usage: windlass [deploy-only APP] < REQUEST (one line of JSON)", file=sys.stderr)

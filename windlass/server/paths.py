@@ -39,6 +39,15 @@ class Paths:
         return self.prefix / "etc/windlass/maintenance" / self.app
 
     @property
+    def cron(self) -> Path:
+        """The scheduled commands of all apps, and whom to tell of one that fails; root only."""
+        return self.prefix / "etc/windlass/cron.json"
+
+    def cron_record(self, job: str) -> Path:
+        """Return how a scheduled command ended; its lock lies beside it."""
+        return self.state / f"cron-{job}.json"
+
+    @property
     def home(self) -> Path:
         """Releases, shared folders and the package cache, on one file system."""
         return self.prefix / "srv" / self.app
@@ -145,6 +154,16 @@ class Paths:
     def supervisor_socket(self) -> Path:
         """Supervisor's XML-RPC."""
         return self.prefix / "run/supervisor.sock"
+
+    @property
+    def units(self) -> Path:
+        """systemd's units made here."""
+        return self.prefix / "etc/systemd/system"
+
+    @property
+    def stamps(self) -> Path:
+        """When systemd's timers were last due."""
+        return self.prefix / "var/lib/systemd/timers"
 
     @property
     def journal(self) -> Path:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from windlass import messages
-from windlass.server import checks, environment, lock, programs, runner, snapshots, sockets, watch
+from windlass.server import checks, environment, jobs, lock, programs, runner, snapshots, sockets, watch
 from windlass.server.environment import Context
 from windlass.server.follower import Follower
 from windlass.server.log import ReleaseLog
@@ -60,6 +60,7 @@ def status(context: Context, log: ReleaseLog) -> dict[str, object]:
         "version": entry.get("version"),
         "colour": live.colour or None,
         "processes": [_process(item, prefix) for item in found],
+        "cron": jobs.status(paths),
         "deploy": lock.holder(paths.lock),
         "maintenance": paths.maintenance.exists(),
         "watch": _watch(paths),

@@ -43,7 +43,7 @@ def user(name: str) -> User:
 
 @dataclass(frozen=True)
 class Task:
-    """One command: what, as whom, where and with which environment."""
+    """One command: what, as whom, where and with which environment; `keep` are handles that it inherits."""
 
     arguments: Sequence[str]
     user: User
@@ -51,6 +51,7 @@ class Task:
     env: Mapping[str, str]
     stdin: IO[bytes] | None = None
     umask: int = 0o022
+    keep: tuple[int, ...] = ()
 
 
 @dataclass
@@ -80,6 +81,7 @@ def run(task: Task, emit: Emit = ignore, gone: Callable[[], bool] = never) -> Ou
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         umask=task.umask,
+        pass_fds=task.keep,
         start_new_session=True,
         **task.user.switch(),  # type: ignore[call-overload]
     )

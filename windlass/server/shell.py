@@ -10,7 +10,29 @@ OPERATORS = ("&&", "||", ";;", ";", "|", "&", "\n", "(", ")")
 ENDINGS = {"(": ")", "{": "}"}
 ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 LOOPS = frozenset(("if", "while", "until", "for", "case", "{", "!"))
-BUILTINS = frozenset(("cd", "export", "set", "unset", ".", "source", "trap", "umask", "ulimit"))
+BUILTINS = frozenset(
+    [
+        "cd",
+        "export",
+        "set",
+        "unset",
+        ".",
+        "source",
+        "trap",
+        "umask",
+        "ulimit",
+        "exit",
+        "return",
+        "eval",
+        "read",
+        "wait",
+        "shift",
+        "command",
+        ":",
+        "break",
+        "continue",
+    ]
+)
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,12 @@ import json
 import os
 import shutil
 import signal
+import socketserver
 import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -320,3 +322,27 @@ def server(package_cache: Path, supervisord: Callable[[Server], subprocess.Popen
     made = make_server(package_cache)
     supervisord(made)
     return made
+
+
+class Mailbox(socketserver.StreamRequestHandler):
+    """Just enough of SMTP to take mail."""
+
+    def handle(self) -> None:
+        self.wfile.write(b"220 test\r\n")
+        while line := self.rfile.readline():
+            if line.upper().startswith(b"DATA"):
+                self.wfile.write(b"354 go on\r\n")
+                lines = []
+                while (text := self.rfile.readline()) != b".\r\n":
+                    lines.append(text.decode())
+                self.server.mails.append("".join(lines))  # type: ignore[attr-defined]
+            self.wfile.write(b"221 bye\r\n" if line.upper().startswith(b"QUIT") else b"250 ok\r\n")
+
+
+@pytest.fixture
+def mailbox() -> Iterator[socketserver.TCPServer]:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Mailbox) as server:
+        server.mails = []  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
