@@ -1,4 +1,4 @@
-"""Checks of what an app's entry says about its processes: names, counts, how they are stopped."""
+"""Checks of what an app's entry says about its processes: names, counts, how they are stopped, what runs when."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from windlass import messages, specs
+from windlass import messages, schedule, specs
 
 SIGNALS = ("HUP", "INT", "KILL", "QUIT", "TERM", "USR1", "USR2")
 LONGEST_STOP = 800  # systemd gives Supervisor 900 s to stop all that it runs
 MOST = 100
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
+JOB = re.compile(r"[a-z][a-z0-9_-]{0,26}")
+LONGEST_JOB = 7 * 24 * 3600
 
 Finding = tuple[tuple[Any, ...], str]
 
@@ -30,6 +32,7 @@ def entry(app: dict[str, Any]) -> Iterator[Finding]:
             yield ("processes", name), "must be a command on one line, in quotes"
     yield from _counts(app)
     yield from _stops(app)
+    yield from _cron(app)
 
 
 def _not_a_name(name: Any) -> str:
@@ -65,6 +68,25 @@ def _stops(app: dict[str, Any]) -> Iterator[Finding]:
             yield ("stop_signals", name), f"{_shown(number)} is no signal; {hint}"
 
 
+def _cron(app: dict[str, Any]) -> Iterator[Finding]:
+    seen: set[str] = set()
+    for index, job in enumerate(app.get("cron") or []):
+        name = job["name"]
+        if not JOB.fullmatch(name):
+            yield ("cron", index, "name"), f"{name!r} will not do; write up to 27 lower-case letters, digits, - and _"
+        elif name in seen or f"cron-{name}" in (app.get("processes") or {}):
+            yield ("cron", index, "name"), f"{name} is there already; write another name"
+        seen.add(name)
+        try:
+            schedule.calendar(job["schedule"])
+        except schedule.ScheduleError as error:
+            yield ("cron", index, "schedule"), str(error)
+        if not is_command(job["command"]):
+            yield ("cron", index, "command"), "must be a command on one line, in quotes"
+        if not _is_number(job.get("timeout") or 3600, 1, LONGEST_JOB):
+            yield ("cron", index, "timeout"), f"must be seconds from 1 to {LONGEST_JOB}, not {_shown(job['timeout'])}"
+
+
 def _is_number(value: Any, least: int, most: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
@@ -84,3 +106,15 @@ def pairs(apps: list[dict[str, Any]]) -> Iterator[Finding]:
             if rest != name and taken:
                 what = f"{short['name']}'s process {taken[0]}"
                 yield ("apps", index, "name"), f"{name} would be confused with {what}; write another name"
+    yield from _same_timer(apps)
+
+
+def _same_timer(apps: list[dict[str, Any]]) -> Iterator[Finding]:
+    """Refuse two timers of one name: `a-b` of `shop`, and `b` of `shop-a`."""
+    owners: dict[str, str] = {}
+    for index, app in enumerate(apps):
+        for position, job in enumerate(app.get("cron") or []):
+            owner = owners.setdefault(f"{app['name']}-{job['name']}", app["name"])
+            if owner != app["name"]:
+                what = f"{owner} has a timer of that name"
+                yield ("apps", index, "cron", position, "name"), f"{what}; write another name than {job['name']}"

@@ -299,6 +299,10 @@ def _print_status(screen: Screen, state: Event) -> None:
     if processes:
         for line in output.table(processes, ["name", "state", "pid", "up", "release"]):
             screen.result(f"  {line}")
+    if scheduled := state.get("cron"):
+        rows = [{**row, "scheduled": row.get("name")} for row in scheduled]
+        for line in output.table(rows, ["scheduled", "next", "last", "result"]):
+            screen.result(f"  {line}")
 
 
 @verb

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import sys
 import tomllib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
+ROOT = Path(__file__).resolve().parents[2]
 # Secrets (a URL may hold one), and what the web server reads: a change there is no reason to start the app again.
 NOT_FOR_THE_PROGRAM = {
     "certificate",
+    "cron",
     "deploy_keys",
     "env",
     "maintenance_allow",
@@ -70,6 +74,27 @@ def app_notify(app: dict[str, Any]) -> dict[str, Any]:
     return {**notify, "smtp": ["127.0.0.1", 25]} if notify else {}
 
 
+def app_schedules(apps: list[dict[str, Any]], mail: str, led_elsewhere: list[str]) -> dict[str, Any]:
+    """Return what the apps run at which times on this server, and whom to tell of a failure.
+
+    Raises AnsibleFilterError for a schedule that cannot be.
+    """
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))
+    from windlass import schedule
+
+    plan: dict[str, list[dict[str, Any]]] = {}
+    for app in apps:
+        for job in (app.get("cron") or []) if app["name"] not in led_elsewhere else []:
+            try:
+                calendar = schedule.calendar(job["schedule"])
+            except schedule.ScheduleError as error:
+                raise AnsibleFilterError(f"cron: {app['name']}: {job['name']}: {error}") from error
+            wanted = {"name": job["name"], "command": job["command"], "timeout": job.get("timeout") or 3600}
+            plan.setdefault(app["name"], []).append(wanted | {"calendar": calendar})
+    return {"mail": [mail], "smtp": ["127.0.0.1", 25], "apps": plan}
+
+
 def locked_requirement(lock: str, name: str) -> str:
     """Return a package of a ``uv.lock`` as a line of a requirements file, with the hashes of its wheels."""
     package = next(package for package in tomllib.loads(lock)["package"] if package["name"] == name)
@@ -99,6 +124,7 @@ class FilterModule:
             "app_deploy_keys": app_deploy_keys,
             "app_env": app_env,
             "app_notify": app_notify,
+            "app_schedules": app_schedules,
             "app_settings": app_settings,
             "dotenv": dotenv,
             "firewall_sources": firewall_sources,

@@ -253,6 +253,18 @@ MISTAKES = {
         "main.yml:7: apps[0].scale.ticker: ticker may never run twice at a time, so not 2; "
         "write 1, or leave ticker out of `single`",
     ),
+    "schedule": (
+        ("    env:", "    cron:\n      - {name: sweep, schedule: 0 25 * * *, command: flask sweep}\n    env:"),
+        "main.yml:7: apps[0].cron[0].schedule: '25' is no hour; write 0 to 23",
+    ),
+    "name of a schedule": (
+        ("    env:", "    cron:\n      - {name: Sweep, schedule: daily, command: flask sweep}\n    env:"),
+        "main.yml:7: apps[0].cron[0].name: 'Sweep' will not do; write up to 27 lower-case letters, digits, - and _",
+    ),
+    "schedule without command": (
+        ("    env:", "    cron:\n      - {name: sweep, schedule: daily}\n    env:"),
+        "main.yml:7: apps[0].cron[0].command: missing; write `command: ...`",
+    ),
     "long stop": (
         ("    env:", "    stop_timeouts: {worker: 1000}\n    env:"),
         "main.yml:6: apps[0].stop_timeouts.worker: must be seconds from 1 to 800, not 1000",
@@ -328,6 +340,13 @@ def test_apps_whose_programs_could_get_one_name_are_refused(place: Place, name: 
         assert refused in place.refusal()
     else:
         assert len(inventory.load(str(place.path)).apps) == 2
+
+
+def test_timers_of_one_name_are_refused(place: Place) -> None:
+    jobs = "    cron: [{{name: {}, schedule: daily, command: x}}]\n"
+    second = "  - name: guestbook-mail\n    domains: [b.example.com]\n    repository: x\n"
+    place.change("\nadmin_email", f"\n{jobs.format('mail-out')}{second}{jobs.format('out')}admin_email")
+    assert "apps[1].cron[0].name: guestbook has a timer of that name" in place.refusal()
 
 
 def test_text_that_is_rendered_gets_its_type(place: Place) -> None:

@@ -107,3 +107,17 @@ def test_the_key_of_a_pipeline_gets_one_command_and_nothing_else(filters: Any) -
     assert filters.app_deploy_keys(apps) == [
         'restrict,command="sudo -n /usr/local/sbin/windlass deploy-only a" ssh-ed25519 AAAA ci'
     ]
+
+
+def test_schedules_run_on_the_first_server_of_their_app_alone(filters: ModuleType) -> None:
+    job = {"name": "sweep", "schedule": "0 3 1 * mon", "command": "flask sweep"}
+    apps = [{"name": "shop", "cron": [job]}, {"name": "blog", "cron": [job]}, {"name": "wiki"}]
+    plan = filters.app_schedules(apps, "you@example.com", ["blog"])
+    assert plan["mail"] == ["you@example.com"]
+    calendar = ["*-*-01 03:00:00", "Mon *-*-* 03:00:00"]
+    assert plan["apps"] == {
+        "shop": [{"name": "sweep", "command": "flask sweep", "timeout": 3600, "calendar": calendar}],
+    }
+    job["schedule"] = "0 99 * * *"
+    with pytest.raises(AnsibleFilterError, match="shop: sweep: '99' is no hour"):
+        filters.app_schedules(apps, "you@example.com", [])
