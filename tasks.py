@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +16,16 @@ APP = "name of the app; needed when the inventory has several"
 ENV = "an inventory: a folder of inventories/, or a path (default: that of ansible.cfg)"
 WAIT = "while somebody else deploys, wait instead of ending with status 5"
 VERBOSE = "show what the build and the app's commands print"
+
+
+def interrupted(*_: object) -> None:
+    """End at Ctrl-C while the arguments are read and a verb's modules are imported: nothing was begun."""
+    sys.stderr.write("error: interrupted; nothing was changed\n")
+    sys.stderr.flush()
+    os._exit(130)
+
+
+signal.signal(signal.SIGINT, interrupted)
 
 
 def task(**options: Any) -> Callable[..., Any]:

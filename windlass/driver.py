@@ -67,6 +67,7 @@ class Call:
         self.hooks = hooks
         self.release = ""  # which one the server works on, once it has said so
         self.under_way = False  # the server has all it needs and goes on without us
+        self._rest = b""  # of a line that has not come whole yet
 
     def run(self, request: Event, archive: Archive | None = None) -> Event:
         """Send the request, follow its events and return the data of its result."""
@@ -79,13 +80,31 @@ class Call:
         except OSError as error:
             raise messages.link_closed(self.host, self.under_way) from error
         except KeyboardInterrupt as error:
-            raise messages.interrupted(self.under_way, command=request["action"] == "run") from error
+            raise self._taken_back(request) from error
         finally:
             self.wire.close()
 
+    def _taken_back(self, request: Event) -> WindlassError:
+        """Have the server take back what it has begun, if it can still, and return how that ended."""
+        if not self.under_way:
+            return messages.interrupted(under_way=False, command=request["action"] == "run")
+        self.screen.note(messages.note_taking_back())
+        try:
+            self._send(b"cancel\n")
+            data = self._follow(request)
+        except ServerError as error:
+            return error
+        except (KeyboardInterrupt, OSError, WindlassError):
+            return messages.interrupted(under_way=True)
+        return messages.interrupted_too_late(self.host, str(data.get("release") or "the release"))
+
     def _run(self, request: Event, archive: Archive | None) -> Event:
-        changes = request["action"] in ("rollback", "restart")
         self._send(json.dumps(request, ensure_ascii=False).encode() + b"\n")
+        return self._follow(request, archive)
+
+    def _follow(self, request: Event, archive: Archive | None = None) -> Event:
+        """Do what the server's events ask for, until its result."""
+        changes = request["action"] in ("rollback", "restart")
         for event in self._events():
             kind = event.get("event")
             self.under_way |= changes and _has_begun(event)
@@ -123,10 +142,10 @@ class Call:
         self.screen.output(str(event.get("phase", "")), str(event.get("line", "")))
 
     def _events(self) -> Iterator[Event]:
-        buffer = b""
         while data := self.wire.receive():
-            *lines, buffer = (buffer + data).split(b"\n")
-            for line in lines:
+            self._rest += data
+            while b"\n" in self._rest:
+                line, _, self._rest = self._rest.partition(b"\n")
                 if line.strip():
                     yield self._event(line)
 

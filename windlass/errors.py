@@ -21,6 +21,7 @@ class Status(IntEnum):
 STATUS_OF_CODE = {
     "already-live": Status.USAGE,
     "bad-request": Status.USAGE,
+    "cancelled": Status.INTERRUPTED,
     "locked": Status.LOCKED,
     "no-such-release": Status.USAGE,
     "switched-back": Status.FAILED_AFTER_SWITCH,

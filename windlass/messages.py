@@ -367,6 +367,13 @@ def interrupted(under_way: bool, command: bool = False) -> WindlassError:
     return WindlassError("interrupted", hint, Status.INTERRUPTED)
 
 
+def interrupted_too_late(host: str, release: str) -> WindlassError:
+    """Ctrl-C after the switch."""
+    return WindlassError(
+        f"interrupted too late: {release} is live on {host}", "fab rollback goes back", Status.INTERRUPTED
+    )
+
+
 # The release program: what it was asked, and what it knows of the app.
 
 
@@ -794,6 +801,13 @@ def shutting_down() -> Failure:
     )
 
 
+def cancelled() -> Failure:
+    """Whoever asked for the work wants it back, by Ctrl-C."""
+    return Failure(
+        "cancelled", "interrupted, and taken back: visitors have what they had", "fab status tells what runs"
+    )
+
+
 def program_ended() -> Failure:
     """The release program was killed."""
     return Failure("interrupted", "the release program ended before its work was done", "deploy again")
@@ -1018,6 +1032,11 @@ def no_log() -> Failure:
 
 
 # Notes: what is told on the way, and changes no exit status.
+
+
+def note_taking_back() -> str:
+    """Ctrl-C while the server works."""
+    return "interrupted: the server is asked to take it back; Ctrl-C once more leaves it alone"
 
 
 def note_nothing_to_restart() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -29,6 +30,7 @@ def verb(function: Callable[P, int]) -> Callable[P, int]:
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> int:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on it is an error like others
         try:
             return function(*args, **kwargs)
         except WindlassError as error:

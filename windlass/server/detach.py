@@ -20,6 +20,8 @@ from windlass.server.errors import Failure
 from windlass.server.protocol import Events
 
 POLL = 0.01
+CANCEL = b"cancel"  # what a client may still say while the work is done
+BEFORE_THE_SWITCH = ("", "check", "upload", "build", "snapshot", "release", "start", "probe")
 Work = Callable[[Events], dict[str, object]]
 
 
@@ -87,6 +89,7 @@ def run(job: Detached, errors: Path, out: Events) -> bool:
     """
     handle = os.memfd_create("windlass-events")
     sys.stdout.flush()
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     pid = os.fork()
     if pid == 0:
         _work(job, handle, errors)
@@ -105,7 +108,9 @@ def _work(job: Detached, handle: int, errors: Path) -> NoReturn:
             signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, _interrupted)
         _redirect(errors)
-        status = 0 if guarded(job.work, Kept(handle, errors.with_name("events.jsonl")), job.has_switched) else 1
+        events = Kept(handle, errors.with_name("events.jsonl"))
+        signal.signal(signal.SIGUSR1, lambda *_: _cancel(events))
+        status = 0 if guarded(job.work, events, job.has_switched) else 1
         if status == 0:
             job.later()
     except Failure as failure:
@@ -131,6 +136,18 @@ def _interrupted(_number: int, _frame: object) -> None:
     raise messages.shutting_down()
 
 
+def _cancel(events: Events) -> None:
+    """Take the work back, unless visitors have the new release or are about to."""
+    if events.phase_name in BEFORE_THE_SWITCH:
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        raise messages.cancelled()
+
+
+def _wants_it_back() -> bool:
+    """Whether the client has said so; it says nothing else."""
+    return CANCEL in (sys.stdin.buffer.read(len(CANCEL) + 1) or b"")
+
+
 def _relay(pid: int, handle: int, out: Events, job: Detached) -> bool:
     """Pass on what is told until the result, or until the worker has ended; say how it went.
 
@@ -140,6 +157,7 @@ def _relay(pid: int, handle: int, out: Events, job: Detached) -> bool:
     gone = False
     rest = b""
     place = 0
+    os.set_blocking(sys.stdin.fileno(), False)
     while True:
         data = os.pread(handle, 1 << 20, place)
         place += len(data)
@@ -152,6 +170,8 @@ def _relay(pid: int, handle: int, out: Events, job: Detached) -> bool:
             break
         if not ended:
             ended = bool(os.waitpid(pid, os.WNOHANG)[0])
+            if not ended and _wants_it_back():
+                os.kill(pid, signal.SIGUSR1)
             time.sleep(0 if ended else POLL)
     failure = messages.program_ended()
     with contextlib.suppress(Failure, OSError):  # the next one sweeps

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 from windlass import messages
-from windlass.server import carriers, files, links, maintenance, recovery, trial
+from windlass.server import carriers, files, links, maintenance, recovery, strays, trial
 from windlass.server.environment import Context
 from windlass.server.lock import Lock
 from windlass.server.log import ReleaseLog, now
@@ -42,7 +42,8 @@ def tell_unsent(paths: Paths, out: Events) -> None:
 
 
 def sweep(context: Context, log: ReleaseLog, supervisor: Supervisor) -> None:
-    """Clear up after work that was cut off: half a switch, half-made releases, archives that never became one."""
+    """Clear up after work that was cut off: its command, half a switch, half-made releases, archives."""
+    strays.end_commands(log.paths.home, "release")
     recovery.recover(context, log, supervisor)
     live = log.state.release
     maintenance.reopen(log.paths)

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+# Ends a command when whoever started it is killed. It is part of every Debian.
+GUARD = Path("/usr/bin/setpriv")
 LINE_LIMIT = 4000
 TAIL = 40
 Emit = Callable[[str, str], None]
@@ -73,8 +75,9 @@ def never() -> bool:
 
 def run(task: Task, emit: Emit = ignore, gone: Callable[[], bool] = never) -> Outcome:
     """Run to the end, or kill the command and all it started when we are interrupted or the asker is gone."""
+    guard = [str(GUARD), "--pdeathsig=TERM", "--"] if GUARD.exists() else []
     process = subprocess.Popen(
-        list(task.arguments),
+        [*guard, *task.arguments],
         cwd=task.cwd,
         env=dict(task.env),
         stdin=task.stdin or subprocess.DEVNULL,

@@ -19,6 +19,16 @@ def end(values: dict[str, str], number: int) -> None:
         _send(pid, number)
 
 
+def end_commands(home: Path, process: str) -> None:
+    """Kill what a release program that was itself killed left of a command; to be called with the app's lock held."""
+    wanted = {f"WINDLASS_HOME={home}".encode(), f"WINDLASS_PROCESS={process}".encode()}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                if wanted <= set((entry / "environ").read_bytes().split(b"\0")):
+                    _send(int(entry.name), signal.SIGKILL)
+
+
 def hold(lock: Path, values: dict[str, str], number: int, grace: float) -> None:
     """Wait until no other process of the name is left, and take the lock that says that there is one.
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import time
 from pathlib import Path
 
-from conftest import Server, app_files, archive_of
+from conftest import PROCFILE, Server, app_files, archive_of
 
 
 def test_a_deploy_goes_on_when_its_client_is_killed(live: Server) -> None:
@@ -20,6 +22,44 @@ def test_a_deploy_goes_on_when_its_client_is_killed(live: Server) -> None:
     live.wait_for(lambda: live.ask("status").data["deploy"] is None, 20)
     assert live.get() == (200, "two")
     assert live.releases()[0]["status"] == "live"
+
+
+def in_release_command(live: Server, command: str) -> subprocess.Popen[bytes]:
+    """Begin a deploy, and return it when its release command runs."""
+    data = archive_of(app_files("never", Procfile=PROCFILE + f"release: {command}\n"))
+    process = live.popen(live.deploy_request(data))
+    assert process.stdin
+    process.stdin.write(data)
+    process.stdin.flush()
+    live.wait_for(lambda: '"release"' in (live.paths.state / "lock").read_text(), 30)
+    time.sleep(0.5)
+    return process
+
+
+def commands(words: str) -> int:
+    return subprocess.run(["pgrep", "--full", words], check=False, capture_output=True).stdout.count(b"\n")
+
+
+def test_a_deploy_that_its_client_takes_back_before_the_switch_leaves_the_old_release(live: Server) -> None:
+    before = live.get()
+    process = in_release_command(live, "sleep 3601")
+    reply = process.communicate(b"cancel\n", timeout=20)[0].splitlines()
+    error = json.loads(reply[-1])["error"]
+    assert (error["code"], error["phase"]) == ("cancelled", "release")
+    assert commands("sleep 3601") == 0
+    assert live.get() == before
+    assert live.ask("status").data["deploy"] is None
+    assert live.deploy(app_files(before[1])).ok
+
+
+def test_a_killed_release_program_leaves_no_command_behind(live: Server) -> None:
+    process = in_release_command(live, "sh -c 'sleep 3602; true'; true")
+    pattern = f"{live.paths.program}$"
+    subprocess.run(["pkill", "--signal", "KILL", "--full", pattern], check=True)
+    process.communicate(timeout=20)
+    assert live.ask("status").data["deploy"] is None
+    assert live.deploy(app_files("after")).ok
+    assert commands("sleep 3602") == 0
 
 
 def test_a_command_runs_as_the_app_would_and_its_status_comes_back(live: Server) -> None:
