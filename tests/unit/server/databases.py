@@ -51,3 +51,50 @@ def alembic_app(version: str, *revisions: tuple[str, str | None, str, str], **mo
     for name, down, up, back in revisions:
         files[f"migrations/versions/{name}.py"] = REVISION.format(name=name, down=down, up=up, back=back)
     return files | more
+
+
+DJANGO_SETTINGS = """
+import os
+from urllib.parse import parse_qs, urlsplit
+
+url = urlsplit(os.environ["DATABASE_URL"])
+query = parse_qs(url.query)
+SECRET_KEY = "x"
+ROOT_URLCONF = "site_urls"
+INSTALLED_APPS = ["django.contrib.contenttypes", "diary"]
+DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
+DATABASES = {"default": {
+    "ENGINE": "django.db.backends.postgresql",
+    "NAME": url.path[1:], "HOST": query["host"][0], "USER": query["user"][0],
+}}
+"""
+MANAGE = """
+import os, sys
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "site_settings")
+from django.core.management import execute_from_command_line
+execute_from_command_line(sys.argv)
+"""
+DJANGO_MIGRATION = """
+from django.db import migrations, models
+
+class Migration(migrations.Migration):
+    dependencies = [{dependency}]
+    operations = [{operation}]
+"""
+ENTRY = "migrations.CreateModel('Entry', [('id', models.AutoField(primary_key=True)), ('text', models.TextField())])"
+MOOD = "migrations.AddField('entry', 'mood', models.TextField(null=True))"
+SHOUT = "migrations.RunPython(lambda apps, editor: None)"
+
+
+def django_app(version: str, *operations: str) -> dict[str, str]:
+    """Return an app with one Django app `diary`, a migration for each of the operations."""
+    files = app_files(version) | {"requirements.txt": PSYCOPG + "django\n", "manage.py": MANAGE}
+    files |= {"site_settings.py": DJANGO_SETTINGS, "site_urls.py": "urlpatterns = []\n"}
+    files |= {"diary/__init__.py": "", "diary/models.py": "", "diary/migrations/__init__.py": ""}
+    files["Procfile"] += "release: python manage.py migrate --noinput\n"
+    before = ""
+    for number, operation in enumerate(operations, 1):
+        name = f"{number:04}_step"
+        files[f"diary/migrations/{name}.py"] = DJANGO_MIGRATION.format(dependency=before, operation=operation)
+        before = f"('diary', '{name}')"
+    return files
