@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 
 from windlass.server import carriers, files, links, lock, names, programs, settings, sockets, switch
-from windlass.server.colours import Colours
+from windlass.server.colours import KILL_AFTER, Colours
 from windlass.server.environment import Context
 from windlass.server.errors import Failure
 from windlass.server.log import ReleaseLog, State, now, read_state
 from windlass.server.paths import Paths
-from windlass.server.supervisor import UP, Supervisor
+from windlass.server.supervisor import Supervisor
 from windlass.server.switch import Intent
 from windlass.server.workers import Workers
 
@@ -79,19 +79,33 @@ def _live(paths: Paths, intent: Intent) -> State:
 def recover(context: Context, log: ReleaseLog, supervisor: Supervisor) -> None:
     """Settle, and have the processes follow."""
     intent = settle(context, log)
-    live = log.state
-    if intent is None or not live.release:
+    colours = Colours(context, supervisor)
+    if intent is None:
+        _stop_unfinished(colours, log)
         return
-    colours, workers = Colours(context, supervisor), Workers(context, supervisor, lambda _text: None)
+    live = log.state
     left = intent.old if live == intent.new else intent.new
-    process = colours.process(live.colour)
-    if process is None or process.state not in UP:
-        supervisor.start([colours.group(live.colour)])
-    wanted = {program.name(context.settings.name) for program in workers.of(live.release)}
-    found = [item for item in supervisor.processes() if item.group in wanted | set(intent.groups)]
-    entire = {item.group for item in found} == wanted
-    if not entire or any(sockets.release_of(item.pid) != live.release for item in found):
-        workers.replace(live.release, wanted | set(intent.groups))
+    if live.release:
+        _bring_up(context, live, supervisor, set(intent.groups))
     if left.release:
         colours.drain(left)
         colours.stop(left.colour)
+
+
+def _stop_unfinished(colours: Colours, log: ReleaseLog) -> None:
+    """Stop what was about to be switched to; a release that is kept ready stays."""
+    idle = names.other(log.state.colour)
+    found = colours.process(idle)
+    if found and log.status(sockets.release_of(found.pid)) != "good":
+        colours.stop(idle, kill_after=KILL_AFTER)
+
+
+def _bring_up(context: Context, live: State, supervisor: Supervisor, before: set[str]) -> None:
+    colours, workers = Colours(context, supervisor), Workers(context, supervisor, lambda _text: None)
+    if not colours.is_up(live.colour):
+        supervisor.start([colours.group(live.colour)])
+    wanted = {program.name(context.settings.name) for program in workers.of(live.release)}
+    found = [item for item in supervisor.processes() if item.group in wanted | before]
+    entire = {item.group for item in found} == wanted
+    if not entire or any(sockets.release_of(item.pid) != live.release for item in found):
+        workers.replace(live.release, wanted | before)

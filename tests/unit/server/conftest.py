@@ -157,9 +157,9 @@ class Server:
             "release_command": True,
         }
 
-    def deploy(self, contents: dict[str, str] | None = None) -> Reply:
+    def deploy(self, contents: dict[str, str] | None = None, **values: object) -> Reply:
         data = archive_of(contents or app_files())
-        request = self.deploy_request(data)
+        request = self.deploy_request(data) | values
         return self.ask(str(request.pop("action")), data=data, **request)
 
     def get(self, path: str = "/") -> tuple[int, str]:
@@ -197,7 +197,7 @@ class Server:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
         shutil.rmtree(self.paths.sockets)
-        self.paths.sockets.mkdir()
+        self.paths.green.parent.mkdir(parents=True)
         self.paths.supervisor_socket.unlink(missing_ok=True)
 
     def boot(self) -> None:

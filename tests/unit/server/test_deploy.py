@@ -164,7 +164,7 @@ def test_processes_come_back_after_a_reboot_with_the_live_release(
     os.kill(pid, signal.SIGTERM)
     server.wait_for(lambda: not os.path.exists(f"/proc/{pid}") or _is_zombie(pid), 20)  # noqa: PTH110
     shutil.rmtree(server.paths.sockets)
-    server.paths.sockets.mkdir()
+    server.paths.green.parent.mkdir(parents=True)
     server.paths.supervisor_socket.unlink(missing_ok=True)
     server.boot()
     supervisord(server)
