@@ -4,6 +4,7 @@
 # script/bench runs it over one SSH connection beside `fab`, on the same server, with the same app and database, but
 # with folders, sockets and processes of its own (/srv/floor, /run/floor). It checks nothing, undoes nothing, tells
 # nothing and is supervised by nobody. `deploy` takes the packages of the last release, `install` installs them anew.
+# The old processes are told to end and not waited for: Windlass lets them run on, for the time of its watch.
 set -eu
 mode=$1 app=guestbook builder=guestbook-build home=/srv/floor sockets=/run/floor
 
@@ -76,6 +77,6 @@ fi
 await_end "$sockets/worker.pid"
 as "$app" setsid --fork sh -c 'echo $$ > "$1"; exec .venv/bin/python -m flask worker' sh "$sockets/worker.pid" </dev/null >/dev/null 2>&1
 if [ -n "$old" ]; then
-  await_end "$sockets/${old%.sock}.pid"
+  kill -TERM "$(cat "$sockets/${old%.sock}.pid")" 2>/dev/null || true
   ln -sfn "$live" "$home/previous"
 fi

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.bench.command import BIN, CACHE, Done, environment, run
+from tests.support.bench.command import BIN, CACHE, BenchError, Done, environment, run
 from tests.support.distance import proxy
 from tests.support.repository import ROOT
 
@@ -28,12 +28,20 @@ apps:
     health_path: /healthz
     services: [postgresql]
     static: {/static: guestbook/static}
+    watch_seconds: 10
+    upstream_keepalive: {upstream_keepalive}
     env:
       FLASK_CONFIG: unix
       GUESTBOOK_TEST_ROUTES: "1"
       SECRET_KEY: for-measurements-only
 """
 PROXY_SECONDS = 1800
+# By the server's clock: when it has the request, and when its answer is complete.
+ASK = """
+date +%s.%N
+printf '%s\\n' {request} | sudo /usr/local/sbin/windlass
+date +%s.%N
+"""
 
 
 @dataclass(frozen=True)
@@ -118,11 +126,11 @@ SERVER = Lab("bench", acme=True, connect_as="admin")
 BARE = Lab("bench-bare", acme=False, connect_as="root")
 
 
-def write_main(inventory: Path) -> None:
+def write_main(inventory: Path, *, upstream_keepalive: int = 0) -> None:
     """Write what the owner of the inventory would."""
     folder = inventory / "group_vars" / "all"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "main.yml").write_text(MAIN)
+    (folder / "main.yml").write_text(MAIN.replace("{upstream_keepalive}", str(upstream_keepalive)))
 
 
 @contextmanager
@@ -172,3 +180,23 @@ def floor(place: Place, mode: str, repository: Path) -> Done:
     archive = ["git", "-C", str(repository), "archive", "--format=tar.gz", "HEAD"]
     line = shlex.join(remote) + " </dev/null" if mode == "rollback" else f"{shlex.join(archive)} | {shlex.join(remote)}"
     return run(["bash", "-o", "pipefail", "-c", line], limit=300, env=environment())
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How long the server took by its own clock (seconds): until visitors had the other release, and until the end."""
+
+    switched: float
+    whole: float
+
+
+def ask(place: Place, request: dict[str, object]) -> Asked:
+    """Have the release program act, asked on the server itself: no connection is in the times, its own start is."""
+    line = json.dumps({"protocol": 1, "by": "bench", **request})
+    done = run(place.ssh("admin", ASK.format(request=shlex.quote(line))), limit=120)
+    began, *lines, ended = [line for _, line in done.lines]
+    events = [json.loads(line) for line in lines]
+    if not events[-1].get("ok"):
+        raise BenchError(f"{request['action']} failed: {lines[-1]}")
+    switched = next(event["at"] for event in events if (event.get("phase"), event.get("status")) == ("switch", "done"))
+    return Asked(switched - float(began), float(ended) - float(began))

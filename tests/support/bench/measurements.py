@@ -2,89 +2,38 @@
 
 from __future__ import annotations
 
-import os
 import re
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tests.support.bench.command import CACHE, BenchError, Done, fab, phases, playbook, run, slowest_tasks
-from tests.support.bench.lab import BARE, SERVER, Place, floor, install, packages, reached
+from tests.support.bench.figures import Disk, Measurement, Row, Visits
+from tests.support.bench.lab import BARE, SERVER, Place, ask, floor, install, packages, reached, write_main
+from tests.support.fab import Fab
+from tests.support.faults import Site
 from tests.support.load import Load
+from tests.support.load.series import run_series
 from tests.support.repository import ROOT, Repository
+from tests.support.server import Server, wait_for
 from tests.support.visitor import Visitor
 
 # One package whose every version is a download of its own: a lock that no release had, each time.
 NEW_PACKAGE = "humanize"
+KEPT_CONNECTIONS = 16
 NEW_VERSIONS = ["4.0.0", "4.1.0", "4.2.0", "4.2.3", "4.3.0", "4.4.0", "4.5.0", "4.6.0", "4.7.0", "4.8.0", "4.9.0"]
-
-
-@dataclass
-class Visits:
-    """What visitors met while something was done once more, under constant load."""
-
-    seconds: float
-    sent: int
-    lost: int
-    worst_seconds: float
-    first_error: str
-
-
-@dataclass
-class Measurement:
-    """Times of one thing, in seconds, and of what ran beside it, in turns with it."""
-
-    name: str
-    round_trip_ms: int
-    beside: str
-    times: list[float] = field(default_factory=list)
-    beside_times: list[float] = field(default_factory=list)
-    load_average: list[float] = field(default_factory=list)
-    visits: Visits | None = None
-    phases: dict[str, float] = field(default_factory=dict)
-    slowest_tasks: dict[str, float] = field(default_factory=dict)
-    notes: dict[str, Any] = field(default_factory=dict)
-
-    def note_load(self) -> None:
-        """Write down how busy this machine is with other things."""
-        self.load_average.append(round(os.getloadavg()[0], 2))
-
-    @property
-    def ratio(self) -> float | None:
-        """How many times as long as what ran beside it, by the medians."""
-        if not self.times or not self.beside_times:
-            return None
-        return statistics.median(self.times) / statistics.median(self.beside_times)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return all of it, with what derives from it."""
-        found = {**asdict(self), "unit": "s"}
-        for key, times in (("median", self.times), ("beside_median", self.beside_times)):
-            found[key] = round(statistics.median(times), 3) if times else None
-        found["ratio"] = round(self.ratio, 2) if self.ratio else None
-        return found
-
-
-@dataclass
-class Disk:
-    """What one more release takes that installs nothing new, in bytes, hard links counted once."""
-
-    release: int
-    floor: int
-    release_alone: int
 
 
 class Bench:
     """The state of a run: one server, and the repository that its app comes from."""
 
-    def __init__(self, repeats: int, say: Callable[[str], None]) -> None:
+    def __init__(self, repeats: int, rounds: int, say: Callable[[str], None]) -> None:
         self.repeats = repeats
+        self.rounds = rounds
         self.say = say
         self.provisioned = False
         self.floor_ready = False
@@ -95,6 +44,13 @@ class Bench:
     def repository(self) -> Repository:
         """The app's repository, which lies beside the inventories."""
         return Repository(CACHE / "guestbook")
+
+    @property
+    def site(self) -> Site:
+        """The app's site, at no distance."""
+        near = SERVER.near
+        visitor = Visitor("guestbook.test", near.address, near.inventory / "ca.pem")
+        return Site(Fab(near.inventory), self.repository, visitor, Server.all_of(near.inventory)["server"])
 
     # the server
 
@@ -116,6 +72,12 @@ class Bench:
             floor(near, "deploy", self.repository.path)
             self.floor_ready = True
 
+    def settle(self) -> None:
+        """Wait until the watch of the last release is over and its old colour has ended: they would slow us."""
+        watched = "test ! -e /var/lib/windlass/guestbook/watch.json"
+        server = self.site.server
+        wait_for(lambda: server.try_run(watched).returncode == 0, 60, "the watch is over")
+
     def new_version(self) -> None:
         """Commit a version that needs the same packages."""
         self.count += 1
@@ -132,9 +94,7 @@ class Bench:
 
     def under_load(self, action: Callable[[], Done]) -> Visits:
         """Do something once more, with visitors on the site from a second before to a second after."""
-        near = SERVER.near
-        visitor = Visitor("guestbook.test", near.address, near.inventory / "ca.pem")
-        with Load(visitor) as load:
+        with Load(self.site.visitor) as load:
             time.sleep(1)
             done = action()
             time.sleep(1)
@@ -162,6 +122,7 @@ class Bench:
         """Time an action and what is beside it, in turns; what prepares them is not timed."""
         for _ in range(self.repeats):
             prepare()
+            self.settle()
             found.note_load()
             done = action()
             found.times.append(round(done.seconds, 3))
@@ -242,17 +203,73 @@ class Bench:
         """Back to the release before, whose processes have ended."""
         with self.measuring("rollback", round_trip_ms, "a shell script") as (found, place):
 
-            def release_again() -> None:
-                self.new_version()
-                fab(place.inventory, "deploy")
-
             def rollback() -> Done:
                 return fab(place.inventory, "rollback")
 
-            self.repeat(found, rollback, lambda: floor(place, "rollback", self.repository.path), release_again)
-            release_again()
+            def beside() -> Done:
+                return floor(place, "rollback", self.repository.path)
+
+            self.repeat(found, rollback, beside, lambda: self._release_again(place))
+            self._release_again(place)
+            self.settle()
             found.visits = self.under_load(rollback)
             return found
+
+    def rollback_warm(self, round_trip_ms: int) -> Measurement:
+        """Back while the release before is kept ready; and the same asked on the server itself, by its own clock."""
+        with self.measuring("rollback-warm", round_trip_ms, "") as (found, place):
+            switched, whole = [], []
+            for _ in range(self.repeats):
+                self._release_again(place)
+                found.note_load()
+                done = fab(place.inventory, "rollback")
+                found.times.append(round(done.seconds, 3))
+                found.phases = phases(done)
+                self._release_again(place)
+                seconds = ask(place, {"action": "rollback", "app": "guestbook"})
+                switched.append(round(seconds.switched, 3))
+                whole.append(round(seconds.whole, 3))
+                self.say(f"  rollback-warm: {found.times[-1]:.2f} s, on the server {switched[-1]:.2f} s to the switch")
+            found.notes |= {"server_switched": switched, "server_whole": whole}
+            self._release_again(place)
+            found.visits = self.under_load(lambda: fab(place.inventory, "rollback"))
+            return found
+
+    def _release_again(self, place: Place) -> None:
+        self.new_version()
+        fab(place.inventory, "deploy")
+
+    def releases(self) -> Row:
+        """Deploys and rollbacks in a row under hard load, of the guestbook as it comes."""
+        return self._row("releases")
+
+    def releases_queue(self) -> Row:
+        """The same with processes that take one request at a time, so that the others wait in the socket's queue."""
+        return self._row("releases-queue", one_at_a_time=True)
+
+    def releases_kept(self) -> Row:
+        """The same with connections that nginx keeps to the app."""
+        self.ready()
+        near = SERVER.near.inventory
+        try:
+            self._provision_kept(near, KEPT_CONNECTIONS)
+            return self._row("releases-kept")
+        finally:
+            self._provision_kept(near, 0)
+
+    def _provision_kept(self, inventory: Path, connections: int) -> None:
+        write_main(inventory, upstream_keepalive=connections)
+        playbook(inventory, ROOT / "site.yml")
+
+    def _row(self, name: str, *, one_at_a_time: bool = False) -> Row:
+        self.ready()
+        Repository.of_guestbook(self.repository.path)
+        series = run_series(self.site, self.rounds, one_at_a_time=one_at_a_time)
+        failed, wrong = series.failed, series.wrong
+        lines = [*series.report(), *(f"failed: {one}" for one in failed[:10]), *(f"wrong: {one}" for one in wrong[:10])]
+        worst = round(max(one.seconds for one in series.samples), 3)
+        Repository.of_guestbook(self.repository.path)
+        return Row(name, lines, len(series.rollouts), len(series.samples), len(failed), len(wrong), worst)
 
     def disk(self) -> Disk:
         """One more release, of a version that needs the packages of the last one."""

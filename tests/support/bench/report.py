@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.support.bench.measurements import Disk, Measurement
+from tests.support.bench.figures import Disk, Measurement, Row
 from tests.support.repository import Repository
 
 HEADINGS = [
@@ -28,6 +28,7 @@ class Report:
         self.started = datetime.now(UTC)
         self.measurements: list[Measurement] = []
         self.disk: Disk | None = None
+        self.rows: list[Row] = []
 
     def write(self, path: Path) -> None:
         """Write all of it as JSON."""
@@ -40,24 +41,45 @@ class Report:
             "commit": Repository(self.root).git("rev-parse", "HEAD"),
             "machine": {"cores": os.cpu_count(), "kernel": platform.release(), "python": platform.python_version()},
             "measurements": [measurement.as_json() for measurement in self.measurements],
+            "releases": [asdict(row) for row in self.rows],
             "disk": None if self.disk is None else {**asdict(self.disk), "unit": "bytes"},
         }
 
     def lines(self) -> list[str]:
         """Return the table, where the time of a release goes, and the slowest tasks."""
         if not self.measurements:
-            return self._disk_lines()
+            return [*self._disk_lines(), *self._row_lines()]
         rows = [HEADINGS, *(_row(measurement) for measurement in self.measurements)]
         widths = [max(len(row[index]) for row in rows) for index in range(len(HEADINGS))]
         table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        beside = {one.name: one.beside for one in self.measurements}
+        beside = {one.name: one.beside for one in self.measurements if one.beside}
         legend = ["", "beside it, in turns: " + "; ".join(f"{name}: {what}" for name, what in beside.items())]
         legend += [
             f"{one.name}, {one.round_trip_ms} ms: it changed {one.notes['changed']} things, and should change nothing"
             for one in self.measurements
             if one.notes.get("changed")
         ]
-        return [*table, *legend, *self._phase_lines(), *self._task_lines(), *self._disk_lines()]
+        return [
+            *table,
+            *legend,
+            *self._server_lines(),
+            *self._phase_lines(),
+            *self._task_lines(),
+            *self._disk_lines(),
+            *self._row_lines(),
+        ]
+
+    def _server_lines(self) -> list[str]:
+        """Return what the server says of the rollbacks to a release that was kept ready."""
+        return [
+            f"{one.name}, asked on the server: {_both(one.notes['server_switched'])} until visitors have the release, "
+            f"{_both(one.notes['server_whole'])} in all"
+            for one in self.measurements
+            if "server_switched" in one.notes
+        ]
+
+    def _row_lines(self) -> list[str]:
+        return [line for row in self.rows for line in ("", f"{row.name}: {row.rollouts} in a row", *row.lines)]
 
     def _phase_lines(self) -> list[str]:
         lines = ["", "where the last one's time went, in s:"]
@@ -104,3 +126,8 @@ def _times(times: list[float]) -> list[str]:
         return ["-", "-"]
     spread = f"{min(times):.2f}-{max(times):.2f}" if len(times) > 1 else "once"
     return [f"{statistics.median(times):.2f} s", spread]
+
+
+def _both(times: list[float]) -> str:
+    median, spread = _times(times)
+    return f"{median} ({spread})"
