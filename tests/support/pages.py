@@ -21,3 +21,8 @@ def pages(inventory: Path, **more: Any) -> dict[str, str]:
     given = {"inventory_dir": str(inventory), **more}
     names = evaluate(task["loop"], ROLE, **given)
     return {name: str(evaluate(content, ROLE, item=name, **given)) for name in names}
+
+
+def unknown(inventory: Path) -> list[str]:
+    """Return what the role refuses among the owner's pages and words."""
+    return list(evaluate("{{ __nginx_pages_unknown }}", ROLE, inventory_dir=str(inventory)))

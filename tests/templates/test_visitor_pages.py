@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.support import project
-from tests.support.pages import pages
+from tests.support.pages import pages, unknown
 
 NAMES = ["404", "502", "503", "504", "maintenance"]
 
@@ -71,3 +71,14 @@ def test_the_look_of_all_pages_may_be_the_owners(own: Path):
 def test_the_folder_may_lie_elsewhere(own: Path, tmp_path: Path):
     own.joinpath("404.html").write_text("elsewhere")
     assert pages(project.ROOT, nginx_pages=str(own))["404"] == "elsewhere"
+
+
+def test_what_would_never_be_shown_is_refused(own: Path):
+    for name in ("page.html.j2", "404.html", "guestbook.404.html", "second-app.maintenance.html"):
+        own.joinpath(name).write_text("")
+    own.joinpath("words.yml").write_text("lang: de\npages: {'404': {title: Nichts}}\n")
+    assert unknown(own.parent) == []
+    for name in ("400.html", "guestbok.404.html", "404.htm"):
+        own.joinpath(name).write_text("")
+    own.joinpath("words.yml").write_text("language: de\npages: {'404': {titel: Nichts}, '418': {title: Tee}}\n")
+    assert sorted(unknown(own.parent)) == ["400.html", "404.htm", "418", "guestbok.404.html", "language", "titel"]

@@ -181,13 +181,13 @@ def test_before_the_first_deploy_a_visitor_is_told_so(address: str, inventory: P
 
 @only_with_echo
 def test_an_app_that_is_down_shows_a_page_that_says_so(host: Host, ask: Ask) -> None:
-    host.check_output("systemctl stop echo@blue")
+    host.check_output("systemctl stop echo@shop-blue")
     try:
         answer = ask()
         assert answer.status == 502
         assert b"<h1>The site does not answer" in answer.body
     finally:
-        host.check_output("systemctl start echo@blue")
+        host.check_output("systemctl start echo@shop-blue")
         time.sleep(1)
 
 

@@ -1,5 +1,6 @@
-"""An app on a unix socket that tells as JSON what reached it, and how many requests came."""
+"""An app on a unix socket that tells as JSON what reached it, and how many requests and connections came."""
 
+import itertools
 import json
 import socketserver
 import sys
@@ -8,8 +9,9 @@ from collections import Counter
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
-COLOUR = sys.argv[1]
-SOCKET = Path("/run/shop") / f"{COLOUR}.sock"
+SOCKET = Path(sys.argv[1])
+COLOUR = SOCKET.stem
+CONNECTIONS = itertools.count(1)
 SEEN: Counter[str] = Counter()
 
 
@@ -17,6 +19,11 @@ class Handler(BaseHTTPRequestHandler):
     """Answers every request, some in a special way by their path."""
 
     protocol_version = "HTTP/1.1"
+
+    def setup(self) -> None:
+        """Count the connection."""
+        super().setup()
+        self.connection_number = next(CONNECTIONS)
 
     def address_string(self) -> str:
         """Name the visitor, who has no address on a socket."""
@@ -40,6 +47,7 @@ class Handler(BaseHTTPRequestHandler):
         body = json.dumps(
             {
                 "colour": COLOUR,
+                "connection": self.connection_number,
                 "method": self.command,
                 "path": self.path,
                 "headers": {name.lower(): value for name, value in self.headers.items()},
