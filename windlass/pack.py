@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import os
 import stat
 import sys
@@ -12,18 +14,21 @@ from pathlib import Path
 SHEBANG = b"#!/usr/bin/python3 -I\n"
 EPOCH = (1980, 1, 1, 0, 0, 0)
 SHARED = ("__init__.py", "errors.py", "messages.py")  # what both sides use
-MAIN = """\
-import importlib.util
+INSTALLED = "/usr/local/sbin/windlass"
+UNPACKED = "/var/lib/windlass/.program"
+MAIN = f"""\
+import os
 import sys
 
-import windlass
+place = "{UNPACKED}/DIGEST"
+if sys.path[0] == "{INSTALLED}":
+    if os.path.isdir(place):
+        sys.path.insert(0, place)
+    elif os.geteuid() == 0:
+        from pathlib import Path
+        from windlass.server.unpack import unpack
 
-# Compiled at its first use: few starts have something to say.
-spec = importlib.util.find_spec("windlass.messages")
-spec.loader = importlib.util.LazyLoader(spec.loader)
-windlass.messages = importlib.util.module_from_spec(spec)
-sys.modules[spec.name] = windlass.messages
-spec.loader.exec_module(windlass.messages)
+        unpack(sys.path[0], Path(place))
 
 from windlass.server.main import main
 
@@ -34,7 +39,9 @@ sys.exit(main())
 def _sources() -> dict[str, str]:
     package = Path(__file__).parent
     found = [*SHARED, *(f"server/{path.name}" for path in (package / "server").glob("*.py"))]
-    return {"__main__.py": MAIN, **{f"windlass/{name}": (package / name).read_text() for name in found}}
+    texts = {f"windlass/{name}": (package / name).read_text() for name in found}
+    digest = hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()[:16]
+    return {"__main__.py": MAIN.replace("DIGEST", digest), **texts}
 
 
 def packed() -> bytes:

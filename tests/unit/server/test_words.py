@@ -10,6 +10,7 @@ import io
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -258,6 +259,24 @@ def test_the_packed_program_has_the_same_bytes_each_time_and_runs(tmp_path: Path
     )
     assert found.returncode == 1
     assert json.loads(found.stdout)["error"]["code"] == "unknown-app"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root unpacks the program")
+def test_the_installed_program_is_compiled_once_and_then_starts_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, place = tmp_path / "windlass", tmp_path / "unpacked"
+    main = pack.MAIN.replace(pack.INSTALLED, str(program)).replace(pack.UNPACKED, str(place))
+    monkeypatch.setattr(pack, "MAIN", main)
+    pack.pack(program)
+    command = [sys.executable, "-I", str(program), "x"]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 2
+    (found,) = place.iterdir()
+    assert list(found.glob("windlass/server/__pycache__/main.*.pyc"))
+    assert {path.stat().st_mode & 0o022 for path in place.rglob("*")} == {0}
+    shutil.rmtree(found / "windlass/server/__pycache__")
+    (found / "windlass/server/main.py").write_text("def main(): return 42\n")
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 42
 
 
 @pytest.mark.parametrize("target", ["x]\n[program:demo-worker]\nuser=root\n.sock", "../blue", ".sock"])
