@@ -54,7 +54,7 @@ class Colours:
             found
             and found.state in UP
             and sockets.release_of(found.pid) == state.release
-            and sockets.listeners(path)
+            and path.exists()
             and probe.ask_socket(path, self.context.settings, KILL_AFTER).good
         )
 

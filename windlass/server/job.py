@@ -55,9 +55,10 @@ def sweep(context: Context, log: ReleaseLog, supervisor: Supervisor) -> None:
     trial.sweep(log.paths)
     for release in [name for name, entry in log.entries.items() if entry.get("status") == "building"]:
         log.add(release, status="failed", error="interrupted", finished=now())
-    carried = carriers.carried(log.paths)
-    for path in log.paths.releases.iterdir():
-        if log.status(path.name) not in ("live", "good", "bad") and path.name not in carried:
+    unknown = [path for path in log.paths.releases.iterdir() if log.status(path.name) not in ("live", "good", "bad")]
+    carried = carriers.carried(log.paths) if unknown else set()
+    for path in unknown:
+        if path.name not in carried:
             files.remove(path)
 
 

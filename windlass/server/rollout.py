@@ -70,8 +70,7 @@ class Rollout:
                 # What was live before a watch may have requests in hand still.
                 self.colours.start(self.new, in_use=ended is not None)
         with events.phase("probe"):
-            status = self.colours.probe(self.new)
-            self.expected = {status // 100}
+            self.expected = {self.colours.probe(self.new) // 100}
             if self.old.release and self.settings.front is not None:
                 self.expected.add(probe.ask_front(self.settings, self.settings.health_timeout).status // 100)
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from windlass import messages
-from windlass.server import files, lock
+from windlass.server import files, lock, notices
 from windlass.server.errors import Failure
 from windlass.server.job import Job
 from windlass.server.lock import Lock
@@ -125,4 +125,6 @@ class Watcher:
             self.job.log.add(release, watched="failed", error=f"{reason}; not switched back: {failure.message}"[:500])
             raise messages.not_switched_back(release, reason, old, failure.message) from failure
         self.job.log.add(release, status="bad", watched="switched-back", error=reason[:500], finished=now())
+        headline = messages.notice_switched_back(self.job.context.settings.name, release, old)
+        notices.send(self.job.context, headline, {"reason": reason, "by": self.job.request.by})
         raise messages.switched_back(release, reason, old)
