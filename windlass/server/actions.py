@@ -206,18 +206,20 @@ def _switch_back(work: Job, old: str) -> None:
 def _rollback(work: Job, release: str) -> dict[str, object]:
     left = work.log.state.release
     way = going_back.choose(work, release)
-    data = {"downgrade": downgrade.run, "restore": restoring.run}.get(way.kind, _switch)(work, way, _roll_back)
+    change = {"downgrade": downgrade.run, "restore": restoring.run}.get(way.kind)
+    data = change(work, way, _roll_back_anew) if change else _roll_back(work, release)
     if release < left:
         work.log.add(left, status="bad", finished=now())
     return data
 
 
-def _switch(work: Job, way: going_back.Way, roll_out: downgrade.RollOut) -> dict[str, object]:
-    return roll_out(work, way.release)
-
-
 def _roll_back(work: Job, release: str) -> dict[str, object]:
     return _roll_out(work, Rollout(work, release, back=True))
+
+
+def _roll_back_anew(work: Job, release: str) -> dict[str, object]:
+    """Go back to a release that is started anew: one kept ready knows a database that is no more."""
+    return _roll_out(work, Rollout(work, release, back=True, anew=True))
 
 
 def _restart(work: Job, release: str) -> dict[str, object]:

@@ -25,7 +25,7 @@ class Rollout:
     and the old one is bad.
     """
 
-    def __init__(self, job: Job, release: str, *, keep: bool = False, back: bool = False) -> None:
+    def __init__(self, job: Job, release: str, *, keep: bool = False, back: bool = False, anew: bool = False) -> None:
         self.job = job
         self.context = job.context
         self.settings = job.context.settings
@@ -35,6 +35,7 @@ class Rollout:
         self.new = State(release, names.other(self.old.colour))
         self.keep = keep
         self.back = back
+        self.anew = anew
         self.groups = self.workers.groups()
         self.intent = Intent(self.old, self.new, sorted(self.groups), back and release < self.old.release)
         self.switch = Switch(self.context, job.log, self.intent)
@@ -63,7 +64,7 @@ class Rollout:
         """Have the new release stand ready in its colour: started now, or kept there since it was live."""
         events = self.job.events
         ended = watch.supersede(self.context.paths)
-        if self.back and self.colours.is_warm(self.new):
+        if self.back and not self.anew and self.colours.is_warm(self.new):
             events.skipped("start")
         else:
             with events.phase("start"):
