@@ -878,7 +878,7 @@ def migrated_by_hand(found: list[str], live: list[str], release: str, wanted: li
     said = f"the database is at {_heads(found)}, but the live release left it at {_heads(live)}"
     return Failure(
         "migrations-differ",
-        f"{said} and {release} needs {_heads(wanted)}: somebody migrated by hand, or a deploy failed half way",
+        f"{said} and {release} needs {_heads(wanted)}: somebody migrated by hand, or a failed release did",
         "bring it to one of these with fab run, or type fab rollback --downgrade or --restore-snapshot",
     )
 
