@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from windlass import messages
-from windlass.server import build, checks, detach, downgrade, files, going_back, job, lock, migrating, restoring, upload
+from windlass.server import build, checks, detach, files, going_back, job, lock, migrating, upload
 from windlass.server.environment import Context
 from windlass.server.job import Job
 from windlass.server.log import ReleaseLog, now, read_state
@@ -206,8 +206,13 @@ def _switch_back(work: Job, old: str) -> None:
 def _rollback(work: Job, release: str) -> dict[str, object]:
     left = work.log.state.release
     way = going_back.choose(work, release)
-    change = {"downgrade": downgrade.run, "restore": restoring.run}.get(way.kind)
-    data = change(work, way, _roll_back_anew) if change else _roll_back(work, release)
+    if way.kind == "switch":
+        data = _roll_back(work, release)
+    else:
+        from windlass.server import downgrade, restoring  # not needed by most rollbacks, which are quick
+
+        change = {"downgrade": downgrade.run, "restore": restoring.run}[way.kind]
+        data = change(work, way, _roll_back_anew)
     if release < left:
         work.log.add(left, status="bad", finished=now())
     return data
