@@ -81,7 +81,7 @@ def test_a_downgrade_undoes_the_migration_from_the_newer_release(app: Server, po
     assert postgres.sql("SELECT text FROM note ORDER BY id", "demo") == ["before", "after"]
     assert (app.paths.snapshots / f"{second}-left.dump").exists()
     assert not app.paths.maintenance.exists()
-    assert app.states()["demo-worker"] == "RUNNING"
+    app.wait_for(lambda: app.states()["demo-worker"] == "RUNNING")
     assert app.deploy(alembic_app("three", FIRST, SECOND)).ok
 
 
@@ -117,7 +117,7 @@ def test_a_downgrade_that_nobody_wrote_is_refused_with_everything_as_it_was(app:
     assert "--restore-snapshot" in error["hint"]
     assert postgres.sql("SELECT version_num FROM alembic_version", "demo") == ["0003"]
     assert app.get() == (200, "three")
-    assert app.states()["demo-worker"] == "RUNNING"
+    app.wait_for(lambda: app.states()["demo-worker"] == "RUNNING")
 
 
 def test_a_downgrade_that_fails_half_way_is_undone(app: Server, postgres: Cluster) -> None:
@@ -129,7 +129,7 @@ def test_a_downgrade_that_fails_half_way_is_undone(app: Server, postgres: Cluste
     assert "division by zero" in error["message"]
     assert postgres.sql("SELECT version_num FROM alembic_version", "demo") == ["0002"]
     assert app.get() == (200, "two")
-    assert app.states()["demo-worker"] == "RUNNING"
+    app.wait_for(lambda: app.states()["demo-worker"] == "RUNNING")
     assert not app.paths.maintenance.exists()
 
 
@@ -148,7 +148,7 @@ def test_an_older_release_that_does_not_start_leaves_the_newer_one_with_its_data
     assert postgres.sql("SELECT version_num FROM alembic_version", "demo") == ["0002"]
     assert postgres.sql("SELECT text FROM note", "demo") == ["after"]
     assert postgres.names("demo") == ["demo"]
-    assert app.states()["demo-worker"] == "RUNNING"
+    app.wait_for(lambda: app.states()["demo-worker"] == "RUNNING")
     assert not app.paths.maintenance.exists()
 
 
