@@ -194,6 +194,27 @@ def maintenance(_: Context, state: str, app: str = "", env: str = "") -> None:
     end(verb.maintenance(state, app or None, env or None))
 
 
+@task(iterable=["count"], help={"count": "NAME=COUNT; the option's name may be left out", "app": APP, "env": ENV})
+def scale(_: Context, count: list[str], app: str = "", env: str = "") -> None:
+    """Set how many processes run (fab scale worker=4), in the inventory and at once; without a count, tell it."""
+    from windlass import scale as verb
+
+    end(verb.scale(count or [], app or None, env or None))
+
+
+def _counts_need_no_option() -> None:
+    """Make `fab scale worker=4 web=3` what invoke understands: it knows no list of words."""
+    parse = Program.parse_tasks
+
+    def parsing(self: Any) -> None:
+        words = self.core.unparsed
+        if words[:1] == ["scale"]:
+            words[:] = [f"--count={word}" if re.match(r"\w[\w-]*=", word) else word for word in words]
+        parse(self)
+
+    Program.parse_tasks = parsing
+
+
 def _wrong_use_is_status_2() -> None:
     """Make `fab` end with 2 where its own parser refuses the arguments; it would end with 1."""
     for name in ("parse_tasks", "parse_cleanup"):
@@ -218,3 +239,4 @@ def _refusing(parse: Callable[..., None]) -> Callable[..., None]:
 
 
 _wrong_use_is_status_2()
+_counts_need_no_option()

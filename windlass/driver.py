@@ -104,7 +104,7 @@ class Call:
 
     def _follow(self, request: Event, archive: Archive | None = None) -> Event:
         """Do what the server's events ask for, until its result."""
-        changes = request["action"] in ("rollback", "restart")
+        changes = request["action"] in ("rollback", "restart") or "counts" in request
         for event in self._events():
             kind = event.get("event")
             self.under_way |= changes and _has_begun(event)

@@ -26,6 +26,7 @@ STATUS_OF_CODE = {
     "no-such-release": Status.USAGE,
     "switched-back": Status.FAILED_AFTER_SWITCH,
     "unknown-app": Status.USAGE,
+    "unknown-process": Status.USAGE,
 }
 
 

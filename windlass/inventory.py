@@ -44,6 +44,8 @@ class App:
     where: str
     hosts: tuple[Host, ...]
     hooks: Mapping[str, str] = field(default_factory=dict)  # those of this machine
+    scale: Mapping[str, int] = field(default_factory=dict)
+    env: tuple[str, ...] = ()  # names alone: values may be secrets
 
 
 @dataclass(frozen=True)
@@ -342,6 +344,8 @@ class _Reader:
             where=where,
             hosts=tuple(hosts),
             hooks=(full.get("hooks") or {}).get("laptop") or {},
+            scale=full.get("scale") or {},
+            env=tuple(full.get("env") or ()),
         )
 
 

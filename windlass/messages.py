@@ -135,6 +135,32 @@ def two_ways_back() -> WindlassError:
     )
 
 
+def bad_count(text: str) -> WindlassError:
+    """What follows `fab scale` is not NAME=COUNT."""
+    return WindlassError(f"{text!r} is not a process and its count", "type fab scale worker=4")
+
+
+def no_web() -> WindlassError:
+    """`fab scale web=0`."""
+    return WindlassError("an app cannot do without web", "fab maintenance on shows visitors a page instead")
+
+
+def scaled_unknown(name: str, known: list[str]) -> WindlassError:
+    """`fab scale` names a process that the live release does not have."""
+    return WindlassError(f"the live release has no process {name}", did_you_mean(name, known))
+
+
+def scaled_single(name: str, count: int) -> WindlassError:
+    """`fab scale scheduler=2`."""
+    return WindlassError(f"{name} may never run twice at a time, so not {count}", f"leave {name} out of `single`")
+
+
+def scale_not_plain(where: str, reason: str, scale: str) -> WindlassError:
+    """The inventory's entry cannot be changed without an understanding of what its owner meant."""
+    hint = f"write `scale: {scale}` into the app's entry there, then run ansible-playbook site.yml --tags app"
+    return WindlassError(f"{where}: {reason}", hint)
+
+
 def no_command() -> WindlassError:
     """`fab run` without a command."""
     return WindlassError("no command given", "type fab run 'COMMAND', with quotes around it")
@@ -751,6 +777,11 @@ def processes_not_up() -> Failure:
     )
 
 
+def unknown_process(name: str, known: list[str]) -> Failure:
+    """A process that the live release does not have is to be scaled."""
+    return Failure("unknown-process", f"the live release has no process {name}", did_you_mean(name, known))
+
+
 def no_such_job(name: str, known: list[str]) -> Failure:
     """`windlass cron` was given a name that is not in the app's `cron`."""
     return Failure("no-job", f"nothing is scheduled under the name {name}", did_you_mean(name, known))
@@ -1194,3 +1225,8 @@ def note_job_failed(name: str, status: int) -> str:
 def note_job_well_again(name: str) -> str:
     """A scheduled command that failed before did not fail."""
     return f"{name} is well again"
+
+
+def note_env_counts_workers() -> str:
+    """`fab scale web=3` of an app whose settings count the workers themselves."""
+    return "`env` sets WEB_CONCURRENCY, which wins over the count of web"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from windlass import messages
-from windlass.server import build, checks, detach, files, going_back, job, lock, migrating, upload
+from windlass.server import build, checks, detach, files, going_back, job, lock, migrating, scale, settings, upload
 from windlass.server.environment import Context
 from windlass.server.job import Job
 from windlass.server.log import ReleaseLog, now, read_state
@@ -18,6 +18,8 @@ from windlass.server.rollout import Rollout
 from windlass.server.signs import Signs
 from windlass.server.supervisor import Supervisor
 from windlass.server.watch import Watcher
+
+RELEASE_NOTHING = ("restart", "scale")
 
 
 @dataclass
@@ -105,7 +107,7 @@ def _go(work: Job, target: str, events: Events, later: Later) -> dict[str, objec
         if work.request.action == "deploy":
             data = _deploy(work, target, later)
         else:
-            data = _rollback(work, target) if work.request.action == "rollback" else _restart(work, target)
+            data = {"rollback": _rollback, "restart": _restart, "scale": scale.apply}[work.request.action](work, target)
         _tell(work, target)
         return data | ({"failed_hooks": work.failed_hooks} if work.failed_hooks else {})
     except BaseException as error:
@@ -117,7 +119,7 @@ def _go(work: Job, target: str, events: Events, later: Later) -> dict[str, objec
 
 def _with_hooks(work: Job, events: Events, release: str = "") -> None:
     """Run the hooks of the entry around the phases; a restart has none, for it releases nothing."""
-    if work.context.settings.hooks and work.request.action != "restart":
+    if work.context.settings.hooks and work.request.action not in RELEASE_NOTHING:
         from windlass.server.hooks import Hooks
 
         events.around = Hooks(work, events, release)
@@ -125,7 +127,7 @@ def _with_hooks(work: Job, events: Events, release: str = "") -> None:
 
 def _tell(work: Job, release: str, error: BaseException | None = None) -> None:
     """Send a notice of how it ended, where the entry asks for one."""
-    if work.context.paths.notify.exists() and work.request.action != "restart":
+    if work.context.paths.notify.exists() and work.request.action not in RELEASE_NOTHING:
         from windlass.server import notices
 
         notices.tell(work, release, error)
@@ -137,7 +139,9 @@ def _target(work: Job) -> str:
     live = log.state.release
     if request.action == "deploy":
         return log.new_name(request.commit, request.release)
-    if request.action == "restart":
+    if request.action == "scale" and not live:
+        raise messages.not_deployed()
+    if request.action in RELEASE_NOTHING:
         return live
     return _rollback_target(log, request.to)
 
@@ -197,6 +201,7 @@ def _roll_out_watched(work: Job, release: str, later: Later) -> dict[str, object
 def _switch_back(work: Job, old: str) -> None:
     """Put the release that was live before in front again, where it stands ready."""
     work.events.around = lambda _when, _phase: None  # the owner's hooks are those of the deploy, which is over
+    work.context = Context(work.context.paths, settings.load(work.context.paths.settings))  # scaled meanwhile, perhaps
     rollout = Rollout(work, old, back=True)
     if not rollout.colours.is_warm(rollout.new):
         raise messages.not_ready(rollout.new.release)

@@ -60,12 +60,12 @@ def _answer(prefix: Path, request: object, out: object) -> bool:
     from windlass.server.environment import Context
     from windlass.server.log import ReleaseLog
     from windlass.server.paths import Paths
-    from windlass.server.protocol import Events, Request
+    from windlass.server.protocol import CHANGES, Events, Request
 
     assert isinstance(request, Request) and isinstance(out, Events)  # noqa: S101
     paths = Paths(prefix, request.app)
     context = Context(paths, settings.load(paths.settings))
-    if request.action in ("deploy", "rollback", "restart"):
+    if request.action in CHANGES and (request.action != "scale" or request.counts is not None):
         return actions.perform(context, request, sys.stdin.buffer, out)
     log = ReleaseLog(paths)
     log.read()
@@ -77,6 +77,10 @@ def _answer(prefix: Path, request: object, out: object) -> bool:
         "run": lambda: queries.run(context, log, request, out),
         "maintenance": lambda: maintenance.turn(paths, request.by, on=bool(request.on)),
     }
+    if request.action == "scale":
+        from windlass.server import scale
+
+        answers["scale"] = lambda: scale.counts(context, log)
     if request.action == "plan":
         from windlass.server import plan
 

@@ -17,8 +17,10 @@ from windlass.server.errors import Failure
 VERSION = 1
 REQUEST_LIMIT = 64 * 1024
 ARCHIVE_LIMIT = 4 * 1024**3
+MOST = 100
 SWITCHES = ("release_command", "follow", "wait", "watch", "downgrade", "restore_snapshot", "confirmed", "on")
-ACTIONS = ("deploy", "rollback", "restart", "releases", "status", "logs", "run", "check", "maintenance", "plan")
+CHANGES = ("deploy", "rollback", "restart", "scale")
+ACTIONS = (*CHANGES, "releases", "status", "logs", "run", "check", "maintenance", "plan")
 OF_PIPELINES = ("deploy", "plan", "check", "status", "releases")
 TEXT = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
@@ -49,6 +51,7 @@ class Request:
     restore_snapshot: bool = False
     confirmed: bool = False
     on: bool | None = None
+    counts: dict[str, int] | None = None
 
 
 def parse(line: bytes) -> Request:
@@ -93,6 +96,8 @@ def _value(key: str, value: object) -> object:
         good = type(value) is int and low <= value <= high
     elif key in SWITCHES:
         good = isinstance(value, bool)
+    elif key == "counts":
+        good = isinstance(value, dict) and all(_is_count(name, count) for name, count in value.items())
     elif key == "command":
         good = isinstance(value, str) and 0 < len(value) <= 32_000 and "\0" not in value
     else:
@@ -100,6 +105,11 @@ def _value(key: str, value: object) -> object:
     if not good:
         raise messages.bad_request(f"has a wrong {key if key.isidentifier() else 'key'}")
     return value
+
+
+def _is_count(name: object, count: object) -> bool:
+    named = isinstance(name, str) and names.PROCESS.fullmatch(name) is not None
+    return named and type(count) is int and 0 <= count <= MOST
 
 
 def _complete(request: Request) -> None:

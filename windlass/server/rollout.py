@@ -22,10 +22,19 @@ class Rollout:
     """One release on its way to the visitors, in the idle colour.
 
     `keep`: the old release stays ready in its colour. `back`: the new one may stand ready there since it was live,
-    and the old one is bad.
+    and the old one is bad. `only_changed`: of the other processes, those that stay are left alone.
     """
 
-    def __init__(self, job: Job, release: str, *, keep: bool = False, back: bool = False, anew: bool = False) -> None:
+    def __init__(
+        self,
+        job: Job,
+        release: str,
+        *,
+        keep: bool = False,
+        back: bool = False,
+        anew: bool = False,
+        only_changed: bool = False,
+    ) -> None:
         self.job = job
         self.context = job.context
         self.settings = job.context.settings
@@ -34,6 +43,7 @@ class Rollout:
         self.old = job.log.state
         self.new = State(release, names.other(self.old.colour))
         self.keep = keep
+        self.only_changed = only_changed
         self.back = back
         self.anew = anew
         self.groups = self.workers.groups()
@@ -102,7 +112,8 @@ class Rollout:
         """Bring the other processes to the new release, then stop the old colour unless it is kept."""
         self.said = Watch(self.context, sorted({program.process for program in self.workers.of(self.new.release)}))
         try:
-            self.workers.replace(self.new.release, self.groups | self._wanted(self.new))
+            wanted = self._wanted(self.new)
+            self.workers.replace(self.new.release, self.groups ^ wanted if self.only_changed else self.groups | wanted)
             self.workers.check(self.new.release, settle=SETTLE)
         except Failure as failure:
             self._explain(failure)
