@@ -23,7 +23,7 @@ from tests.support.visitor import Visitor
 
 SCENARIO = os.environ.get("MOLECULE_SCENARIO_NAME", "default")
 FILES = {
-    "default": ["test_site.py", "test_release.py", "test_provisioning.py", "test_recovery.py"],
+    "default": ["test_site.py", "test_release.py", "test_maintenance.py", "test_provisioning.py", "test_recovery.py"],
     "nginx": ["test_nginx.py", "test_nginx_pages.py", "test_nginx_releases.py"],
     # What takes the server down comes last.
     "faults": [
