@@ -1151,6 +1151,11 @@ def notice_switched_back(app: str, bad: str, back_to: str) -> str:
     return f"{app}: SWITCHED BACK to {back_to}; {bad} is marked bad"
 
 
+def notice_not_switched_back(app: str, bad: str, back_to: str) -> str:
+    """The watch after a release found it bad, and there is no way back by itself."""
+    return f"{app}: {bad} FAILS, and {back_to} could not take over"
+
+
 def note_head_read(release: str, head: list[str]) -> str:
     """A release from before heads were recorded: its code tells."""
     return f"which migrations {release} ran with is not recorded; its code needs {_heads(head)}, which is there"

@@ -129,6 +129,10 @@ def require_deploy_of(app: str, request: Request) -> None:
         raise messages.key_only_deploys(app, request.action)
 
 
+def no_hooks(_when: str, _phase: str) -> None:
+    """Do nothing around a phase."""
+
+
 class Events:
     """Where events go: a file descriptor. A reader that went away is not missed unless `strict`."""
 
@@ -137,7 +141,7 @@ class Events:
         self.strict = strict
         self.phase_name = ""
         self.on_phase: Callable[[str], None] = lambda name: None
-        self.around: Callable[[str, str], None] = lambda when, name: None  # the owner's hooks
+        self.around: Callable[[str, str], None] = no_hooks
 
     def send(self, event: dict[str, object]) -> None:
         """Write one event, whole."""

@@ -10,12 +10,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from windlass import messages
-from windlass.server import files, lock, notices
+from windlass.server import files, lock
 from windlass.server.errors import Failure
 from windlass.server.job import Job
 from windlass.server.lock import Lock
 from windlass.server.log import State, now
 from windlass.server.paths import Paths
+from windlass.server.protocol import no_hooks
 from windlass.server.signs import Over, Signs
 
 POLL = 0.25
@@ -119,12 +120,25 @@ class Watcher:
         """Put the old release in front again; the new one is bad from then on."""
         assert self.record  # noqa: S101
         release, old = self.record.release, self.record.old
+        self.job.events.around = no_hooks  # they are about releases, and one that fails must not stand in the way
         try:
             self.back(self.job, old)
         except Failure as failure:
             self.job.log.add(release, watched="failed", error=f"{reason}; not switched back: {failure.message}"[:500])
+            self._tell(messages.notice_not_switched_back(self.job.context.settings.name, release, old), reason)
             raise messages.not_switched_back(release, reason, old, failure.message) from failure
         self.job.log.add(release, status="bad", watched="switched-back", error=reason[:500], finished=now())
-        headline = messages.notice_switched_back(self.job.context.settings.name, release, old)
-        notices.send(self.job.context, headline, {"reason": reason, "by": self.job.request.by})
+        self._tell(messages.notice_switched_back(self.job.context.settings.name, release, old), reason)
         raise messages.switched_back(release, reason, old)
+
+    def _tell(self, headline: str, reason: str) -> None:
+        """Send a notice: whoever deployed may have gone long ago."""
+        if self.paths.notify.exists():
+            from windlass.server import notices
+
+            details = {
+                "reason": reason,
+                "by": self.job.request.by,
+                "what to do": "see fab logs, mend it and deploy again",
+            }
+            notices.send(self.job.context, headline, details)

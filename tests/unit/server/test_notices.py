@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socketserver
 import threading
@@ -12,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from conftest import Server, app_files
+from test_watch import breaking
 
 from windlass.server.environment import Context
 from windlass.server.notices import send
@@ -92,6 +94,23 @@ def test_people_are_told_of_a_rollback(server: Server, web: HTTPServer) -> None:
     assert web.posts[0][1]["text"].startswith("demo: rolled back to main\n")  # type: ignore[attr-defined]
     assert server.ask("restart").ok
     assert len(web.posts) == 1  # type: ignore[attr-defined]
+
+
+def test_people_are_told_that_a_release_was_switched_back_and_no_hook_stands_in_the_way(
+    server: Server, web: HTTPServer
+) -> None:
+    server.configure(watch_seconds=60, hooks={"before-switch": f"test ! -e {server.prefix}/break"})
+    server.set_env(BREAK=str(server.prefix / "break"))
+    first = server.deploy(app_files("one")).data["release"]
+    ask_for(server, None, web)
+    second = server.deploy(breaking("os.kill(os.getppid(), 9)")).data["release"]
+    (server.prefix / "break").touch()
+    with contextlib.suppress(OSError):
+        server.get()
+    server.wait_for(lambda: len(web.posts) == 2, 40)  # type: ignore[attr-defined]
+    told = web.posts[1][1]["text"]  # type: ignore[attr-defined]
+    assert told.startswith(f"demo: SWITCHED BACK to {first}; {second} is marked bad\nreason: ")
+    assert server.answers("one")
 
 
 def test_a_receiver_that_hangs_delays_no_deploy_and_keeps_no_lock(live: Server, web: HTTPServer) -> None:
