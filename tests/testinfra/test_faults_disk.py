@@ -36,9 +36,8 @@ def fill(server: Server, folder: str, *, leave_kb: int = 0) -> None:
 
 def use_up_inodes(server: Server, folder: str, *, leave: int = 0) -> None:
     """Leave this many inodes in a file system, and no more."""
-    server.run(
-        f"mkdir -p {folder}/.full && cd {folder}/.full && n=$(($(stat -f --format %d .) - {leave})) && seq $n | xargs touch"
-    )
+    count = f"$(($(stat --file-system --format %d .) - {leave}))"
+    server.run(f"mkdir -p {folder}/.full && cd {folder}/.full && seq {count} | xargs touch")
 
 
 def make_room(server: Server, folder: str) -> None:
@@ -157,7 +156,7 @@ def writes(site: Site) -> bool:
 def write_until_refused(site: Site) -> None:
     """Write until the database takes no more."""
     rows = "select repeat(md5(random()::text), 99) from generate_series(1, 3000)"
-    query = f"create table if not exists filling (data text); insert into filling {rows}"  # noqa: S608
+    query = f"create table if not exists filling (data text); insert into filling {rows}"
     psql = "runuser -u postgres -- psql --no-psqlrc --quiet --dbname guestbook --command"
     for _ in range(60):
         refused = site.server.try_run(f'cd / && {psql} "{query}"')
