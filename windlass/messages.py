@@ -1110,6 +1110,13 @@ def note_migrations_not_looked_at(reason: str) -> str:
     return f"which migrations are pending could not be found out: {_bare(reason)}"
 
 
+def note_no_snapshot() -> str:
+    """Migrations are pending, and there is no way to copy the database."""
+    return (
+        "no copy of the database is taken: DATABASE_URL names no PostgreSQL, or psql is missing (provision the server)"
+    )
+
+
 def note_head_not_recorded(reason: str) -> str:
     """A later rollback will not know what this release needs."""
     return f"the head of the migrations could not be recorded: {_bare(reason)}"

@@ -30,6 +30,8 @@ def run(work: Job, release: str) -> None:
 def _snapshot(work: Job, release: str, before: Standing | None) -> None:
     """Copy the database if something is pending, or if that cannot be told."""
     keep = work.context.settings.keep_snapshots
+    if before and before.pending and before.database is None and "postgresql" in work.context.settings.services:
+        work.events.note(messages.note_no_snapshot())
     if before is None or before.pending == [] or before.database is None or not keep:
         work.events.skipped("snapshot")
         return

@@ -149,13 +149,17 @@ def _run(context: Context, release: str, words: Sequence[str], env: dict[str, st
 
 def applied(context: Context, release: str, tool: Tool, database: Database | None) -> list[str]:
     """Return what the database says it has: Alembic's versions, or all of Django's migrations, in order."""
+    rows = None
     if database is not None and not (tool.name == "alembic" and _names_its_table(context, release)):
         rows = rows_of(database, tool)
-    elif tool.name == "django":
-        rows = read(context, release, tool).applied or []
-    else:
-        rows = REVISION.findall(_run(context, release, tool.command("current"), {}))
-    return sorted(set(rows))
+    return sorted(set(_asked(context, release, tool) if rows is None else rows))
+
+
+def _asked(context: Context, release: str, tool: Tool) -> list[str]:
+    """Have the tool itself look: it takes a start of the app, and knows other databases and other places."""
+    if tool.name == "django":
+        return read(context, release, tool).applied or []
+    return REVISION.findall(_run(context, release, tool.command("current"), {}))
 
 
 def _names_its_table(context: Context, release: str) -> bool:
@@ -165,15 +169,16 @@ def _names_its_table(context: Context, release: str) -> bool:
         return any(b"version_table" in _text(path) for path in found)
 
 
-def rows_of(database: Database, tool: Tool) -> list[str]:
-    """Return what the tool's own table in a database says, in no order."""
+def rows_of(database: Database, tool: Tool) -> list[str] | None:
+    """Return what the tool's own table in a database says, in no order; nothing where there is no such table."""
     table, columns = {
         "alembic": ("alembic_version", "version_num"),
         "django": ("django_migrations", "app || '.' || name"),
     }[tool.name]
     script = f"SELECT to_regclass('{table}') IS NOT NULL AS there \\gset\n"
-    script += f"\\if :there\nSELECT {columns} FROM {table};\n\\endif\n"
-    return [row[0] for row in database.sql(script)]
+    script += f"\\if :there\nSELECT {columns} FROM {table};\n\\else\n\\echo -\n\\endif\n"
+    rows = [row[0] for row in database.sql(script)]
+    return None if rows == ["-"] else rows
 
 
 def digest(rows: Sequence[str]) -> str:

@@ -116,15 +116,16 @@ def variables(url: str) -> dict[str, str]:
 
 
 def as_superuser(database: Database) -> Database:
-    """Return the same database asked by the superuser where its server is on this machine, else by the app."""
-    local = database.env["PGHOST"].startswith("/") or database.env["PGHOST"] in ("localhost", "127.0.0.1", "::1")
+    """Return the same database asked by the superuser where its socket is on this machine, else by the app.
+
+    Behind an address, even this machine's own, may be the tunnel to another server.
+    """
     try:
         user = runner.user(SUPERUSER)
     except KeyError:
         return database
-    if not local or os.geteuid() not in (0, pwd.getpwnam(SUPERUSER).pw_uid):
+    if not database.env["PGHOST"].startswith("/") or os.geteuid() not in (0, pwd.getpwnam(SUPERUSER).pw_uid):
         return database
-    host = database.env["PGHOST"] if database.env["PGHOST"].startswith("/") else SOCKETS
-    env = {**_base(user), "PGHOST": host, "PGUSER": SUPERUSER, "PGDATABASE": database.name}
+    env = {**_base(user), "PGHOST": database.env["PGHOST"], "PGUSER": SUPERUSER, "PGDATABASE": database.name}
     env |= {key: database.env[key] for key in ("PGPORT",) if key in database.env}
     return Database(database.name, user, env, superuser=True)

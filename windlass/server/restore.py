@@ -91,7 +91,7 @@ def prepare(live: Database, dump: Path, tool: Tool, applied: str) -> Beside:
         _require_space(asked, live)
         asked.sql(CREATE, limit=None, live=live.name, name=beside.name)
         _fill(asked.other(beside.name), dump)
-        rows = sorted(set(migrations.rows_of(asked.other(beside.name), tool)))
+        rows = sorted(set(migrations.rows_of(asked.other(beside.name), tool) or []))
         if migrations.digest(rows) != applied:
             raise messages.restore_failed(f"the copy is at {', '.join(rows) or 'no migration'}")
         asked.sql(ALIKE, live=live.name, name=beside.name)
