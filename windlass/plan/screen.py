@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Iterator
 from typing import TextIO
 
@@ -125,8 +126,8 @@ class View:
         yield from self._sql(item)
 
     def _reason(self, verdict: Verdict) -> Iterator[str]:
-        if verdict.why:
-            yield f"  - {printable(verdict.why)}{printable(self._sizes(verdict))}"
+        why = printable(f"{verdict.why}{self._sizes(verdict)}")
+        yield from textwrap.wrap(why, WIDTH - GUTTER, initial_indent="  - ", subsequent_indent="    ")
         if verdict.places:
             yield self._paint(f"    {', '.join(verdict.places)}", COLOURS[verdict.code])
 
