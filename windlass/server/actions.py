@@ -192,7 +192,7 @@ def _roll_out_watched(work: Job, release: str, later: Later) -> dict[str, object
     rollout = Rollout(work, release, keep=True)
     watcher = Watcher(work, Signs(work.context, work.supervisor, rollout.new), _switch_back)
     data = _roll_out(work, rollout)
-    watcher.begin(rollout.new, old)
+    watcher.begin(rollout.new, old, rollout.colours.pid)
     later.run = watcher.run
     work.events.note(messages.note_watched(release, old.release, seconds))
     return data

@@ -13,6 +13,7 @@ from windlass.server.programs import Program
 from windlass.server.supervisor import UP, Process, Supervisor
 
 KILL_AFTER = 2.0
+WARM = 10.0
 
 
 class Colours:
@@ -55,7 +56,7 @@ class Colours:
             and found.state in UP
             and sockets.release_of(found.pid) == state.release
             and path.exists()
-            and probe.ask_socket(path, self.context.settings, KILL_AFTER).good
+            and probe.ask_socket(path, self.context.settings, min(WARM, self.context.settings.health_timeout)).good
         )
 
     def start(self, state: State, *, in_use: bool = False) -> None:

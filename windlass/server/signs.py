@@ -82,13 +82,13 @@ class Signs:
         self.follower = Follower(path, at_end=True)
         self.colours = Colours(self.context, self.supervisor)
         self.groups: set[str] = set()
-        self.web: Process | None = None
+        self.pid = 0
         self.life = 0
         self.asked = 0.0
 
-    def begin(self) -> None:
-        """Remember what is well now."""
-        self.web = self.colours.process(self.state.colour)
+    def begin(self, pid: int) -> None:
+        """Remember what is well now; `pid` is the web process."""
+        self.pid = pid
         self.life = self.supervisor.call("getPID")
         workers = Workers(self.context, self.supervisor, lambda _text: None).of(self.state.release)
         self.groups = {program.name(self.context.settings.name) for program in workers}
@@ -108,8 +108,7 @@ class Signs:
         found = next((item for item in processes if item.group == group), None)
         if found is None or found.state not in UP:
             return f"its web process ended ({found.state.lower() if found else 'gone'})"
-        same = self.web is not None and (found.pid, found.start) == (self.web.pid, self.web.start)
-        return "" if same else "its web process ended and was started again"
+        return "" if found.pid == self.pid else "its web process ended and was started again"
 
     def _workers(self, processes: list[Process]) -> str:
         for item in processes:

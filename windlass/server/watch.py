@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -64,12 +65,12 @@ class Watcher:
         self.back = back
         self.record: Record | None = None
 
-    def begin(self, live: State, old: State) -> None:
-        """Write the watch down, while the lock is still held."""
+    def begin(self, live: State, old: State, pid: int) -> None:
+        """Write the watch down, while the lock is still held; `pid` is the live web process that was probed."""
         until = time.time() + self.job.context.settings.watch_seconds
         self.record = Record(live.release, old.release, old.colour, until, os.getpid())
         files.replace(self.paths.watch, json.dumps(asdict(self.record)) + "\n", 0o640)
-        self.signs.begin()
+        self.signs.begin(pid)
 
     def run(self) -> None:
         """Watch to the end; a `Failure` says that the release failed and what became of it."""
@@ -126,10 +127,19 @@ class Watcher:
         except Failure as failure:
             self.job.log.add(release, watched="failed", error=f"{reason}; not switched back: {failure.message}"[:500])
             self._tell(messages.notice_not_switched_back(self.job.context.settings.name, release, old), reason)
+            self._give_up_old()
             raise messages.not_switched_back(release, reason, old, failure.message) from failure
         self.job.log.add(release, status="bad", watched="switched-back", error=reason[:500], finished=now())
         self._tell(messages.notice_switched_back(self.job.context.settings.name, release, old), reason)
         raise messages.switched_back(release, reason, old)
+
+    def _give_up_old(self) -> None:
+        """Leave the live release alone, without one that is ready and not well."""
+        assert self.record  # noqa: S101
+        supersede(self.paths)
+        if self.job.log.state.colour != self.record.old_colour:
+            with contextlib.suppress(Failure):
+                self.signs.colours.stop(self.record.old_colour)
 
     def _tell(self, headline: str, reason: str) -> None:
         """Send a notice: whoever deployed may have gone long ago."""

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import ClassVar
 
 import pytest
 from conftest import PROCFILE, Reply, Server, app_files, archive_of
@@ -254,15 +255,21 @@ def test_a_switch_that_stops_half_way_is_taken_back(live: Server) -> None:
 
 
 class _Front(BaseHTTPRequestHandler):
+    answers: ClassVar[list[int]] = []
+
     def do_GET(self) -> None:
-        self.send_response(502)
+        self.send_response(self.answers.pop(0) if self.answers else 502)
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
         return
 
 
-def test_a_front_that_answers_502_is_switched_back(live: Server) -> None:
+@pytest.mark.parametrize(("answers", "status"), [([], 502), ([200, 404, 404], 404)])
+def test_a_front_that_does_not_lead_to_the_new_release_is_switched_back(
+    live: Server, answers: list[int], status: int
+) -> None:
+    _Front.answers = list(answers)
     pem = live.prefix / "front.pem"
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=demo -days 2"
     made = ["-keyout", str(pem), "-out", str(pem) + ".crt"]
@@ -278,7 +285,7 @@ def test_a_front_that_answers_502_is_switched_back(live: Server) -> None:
         finally:
             live.configure(front=None)
             front.shutdown()
-    assert "answered 502" in error["message"]
+    assert f"answered {status}" in error["message"]
     assert "switched back" in error["message"]
 
 

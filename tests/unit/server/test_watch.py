@@ -175,6 +175,38 @@ def has_ended(pid: int) -> bool:
         return True
 
 
+def test_a_release_stays_when_the_one_before_is_not_well_either(watched: Server) -> None:
+    new = watched.deploy(breaking("os.kill(os.getppid(), 9)")).data["release"]
+    os.killpg(
+        next(item.pid for item in watched.supervisor.processes() if item.group == "demo-web-blue"), signal.SIGSTOP
+    )
+    (watched.prefix / "break").touch()
+    with contextlib.suppress(OSError):
+        watched.get()
+    (watched.prefix / "break").unlink()
+    watched.wait_for(lambda: watched.releases()[0].get("watched") == "failed", 60)
+    watched.wait_for(lambda: set(watched.states()) == {"demo-web-green", "demo-worker"}, 60)
+    assert watched.ask("status").data["release"] == new
+    watched.wait_for(lambda: watched.answers("two"))
+
+
+def test_a_release_that_a_process_carries_is_not_pruned(watched: Server) -> None:
+    watched.configure(keep_releases=1, watch_seconds=0)
+    job = watched.popen({"action": "run", "command": "echo begun; exec sleep 60"})
+    assert job.stdout
+    job.stdout.readline()
+    for version in ("two", "three", "four"):
+        watched.deploy(app_files(version)).data  # noqa: B018
+    there = sorted(path.name for path in watched.paths.releases.iterdir())
+    known = [item["release"] for item in reversed(watched.releases())]
+    assert there == [known[0], *known[-2:]]
+    job.kill()
+    job.communicate()
+    watched.wait_for(lambda: first(watched) not in carriers(watched))
+    watched.deploy(app_files("five")).data  # noqa: B018
+    assert known[0] not in {path.name for path in watched.paths.releases.iterdir()}
+
+
 def test_the_next_deploy_takes_over_from_the_watch(watched: Server) -> None:
     watched.deploy(app_files("two")).data  # noqa: B018
     watching = watcher(watched)
