@@ -61,6 +61,12 @@ Where = Callable[[tuple[Any, ...]], str]
 """Gives FILE:LINE of a value by its path of keys."""
 
 
+PLACEHOLDERS = {
+    "admin_email": ("you@example.com", "write the address that is to get the system's mail"),
+    "ansible_host": ("203.0.113.10", "write the address of your server"),
+}
+
+
 @dataclass(frozen=True)
 class Variables:
     """The variables of a host: as written, rendered as far as it is needed here, and where they stand."""
@@ -86,7 +92,14 @@ def check(variables: Variables, options: Options, handed: Iterable[str] = ()) ->
             value = variables.rendered.get(name, variables.raw[name])
             shaped += _Walk(variables.where).value((name,), value, spec)
     # The meaning of a key can be checked only when its shape is right.
-    return problems + (shaped or [*_keys(variables), *_apps(variables)])
+    return problems + (shaped or [*_placeholders(variables), *_keys(variables), *_apps(variables)])
+
+
+def _placeholders(variables: Variables) -> Iterator[Problem]:
+    """Refuse what inventories/example has where something of the owner's own belongs."""
+    for name, (placeholder, hint) in PLACEHOLDERS.items():
+        if variables.raw.get(name) == placeholder:
+            yield Problem(variables.where((name,)), name, f"is the example's {placeholder}; {hint}")
 
 
 def _keys(variables: Variables) -> Iterator[Problem]:

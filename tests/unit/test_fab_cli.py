@@ -63,7 +63,7 @@ INVENTORY = """\
 app: {{hosts: {{web1: {{ansible_host: 127.0.0.1, ansible_port: {port}}}}}}}
 all:
   vars:
-    admin_email: you@example.com
+    admin_email: ann@example.com
     base_admin_keys: [ssh-ed25519 AAAA you]
     apps: [{{name: blog, domains: [a.example.com], repository: .}}]
 """

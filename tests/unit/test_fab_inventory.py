@@ -35,7 +35,7 @@ apps:
     env:
       FLASK_CONFIG: unix
       SECRET_KEY: "{{ vault_guestbook_secret_key }}"
-admin_email: you@example.com
+admin_email: ann@example.com
 """
 VAULT = "vault_guestbook_secret_key: s3cret\n"
 
@@ -135,7 +135,7 @@ MISTAKES = {
         "main.yml:2: apps[0].repository: missing; write `repository: https://HOST/PATH.git`",
     ),
     "missing variable": (
-        ("admin_email: you@example.com\n", ""),
+        ("admin_email: ann@example.com\n", ""),
         "main.yml: admin_email: missing; write `admin_email: you@example.com`",
     ),
     "list wanted": (
@@ -274,11 +274,15 @@ MISTAKES = {
         "main.yml:6: apps[0].stop_signals.worker: SIGTREM is no signal; did you mean TERM?",
     ),
     "mail address": (
-        ("you@example.com", "nobody"),
+        ("ann@example.com", "nobody"),
         "main.yml:9: admin_email: 'nobody' is no mail address; write you@example.com",
     ),
+    "the example's mail address": (
+        ("ann@example.com", "you@example.com"),
+        "main.yml:9: admin_email: is the example's you@example.com; write the address that is to get the system's mail",
+    ),
     "same key twice": (
-        ("admin_email: you", "admin_email: me@example.com\nadmin_email: you"),
+        ("admin_email: ann", "admin_email: me@example.com\nadmin_email: ann"),
         "main.yml:10: YAML parsing failed: Found duplicate mapping key 'admin_email'; correct that file",
     ),
 }
@@ -310,6 +314,11 @@ def test_public_keys_of_every_kind_are_taken(place: Place) -> None:
     keys = "".join(f"  - {kind} AAAAB3Nza+/C1== you@laptop\n" for kind in kinds)
     place.write("group_vars/all/main.yml", f"{MAIN}base_admin_keys:\n{keys}")
     inventory.load(str(place.path))
+
+
+def test_the_address_of_the_example_is_refused(place: Place) -> None:
+    place.write("hosts.yml", HOSTS.replace("192.0.2.1", "203.0.113.10"))
+    assert "ansible_host: is the example's 203.0.113.10; write the address of your server" in place.refusal()
 
 
 def test_every_mistake_is_told_at_once(place: Place) -> None:

@@ -16,7 +16,7 @@ from windlass.inventory import App, Environment, Host
 from windlass.server import scale as server_scale
 
 HOSTS = tuple(Host(name, "192.0.2.1", 22, "deploy", None, None) for name in ("web1", "web2"))  # type: ignore[arg-type]
-HEAD = "# Our shop.\n---\nadmin_email: 'you@example.com'   # that is me\n\napps:\n"
+HEAD = "# Our shop.\n---\nadmin_email: 'ann@example.com'   # that is me\n\napps:\n"
 TAIL = "\n\n\n# The end, without a newline"
 KEPT = f"""  - name: other
     scale: {{worker: 9}}
@@ -56,7 +56,7 @@ EDITS: dict[str, tuple[str, Mapping[str, int], str]] = {
 NOT_PLAIN = {
     "template": 'apps: "{{ vault_apps }}"\n',
     "name is rendered": 'apps:\n  - name: "{{ vault_name }}"\n',
-    "another file": "admin_email: you@example.com\n",
+    "another file": "admin_email: ann@example.com\n",
     "anchor": "vault_s: &s {worker: 1}\napps:\n  - name: shop\n    scale: *s\n",
     "count of an anchor": "vault_n: &n 1\napps:\n  - name: shop\n    scale: {worker: *n}\n",
     "merged": "vault_b: &b {name: shop}\napps:\n  - <<: *b\n    domains: [a]\n",
