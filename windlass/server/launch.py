@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -13,6 +14,8 @@ from windlass.server import command, environment, journal, links, names, procfil
 from windlass.server.environment import Context
 from windlass.server.errors import Failure
 from windlass.server.paths import Paths
+
+OOM_SCORE = 300  # of 1000: as if it took a third of the memory more than it does
 
 
 def launch(prefix: Path, arguments: list[str]) -> int:
@@ -44,9 +47,16 @@ def _become(context: Context, release: str, process: str, colour: str) -> None:
     _clear(context, process, values)
     os.chdir(folder / context.settings.directory)
     os.umask(0o022)
+    _offer_itself()
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores both, and exec would hand that on
         signal.signal(number, signal.SIG_DFL)
     os.execve("/bin/sh", ["/bin/sh", "-c", line], values)  # noqa: S606
+
+
+def _offer_itself() -> None:
+    """Have the kernel take this process, which comes back, before a database or Supervisor when memory runs out."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
 
 
 def _clear(context: Context, process: str, values: dict[str, str]) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import threading
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from conftest import PROCFILE, Server, app_files, archive_of
@@ -154,6 +155,12 @@ def test_an_app_with_a_lock_gets_what_the_lock_says(server: Server) -> None:
     refused = server.deploy(stale).error
     assert refused["phase"] == "build"
     assert "uv.lock" in refused["message"] + refused["hint"]
+
+
+def test_when_memory_runs_out_the_kernel_takes_an_app_first(live: Server) -> None:
+    scores = [Path(f"/proc/{item.pid}/oom_score_adj").read_text() for item in live.supervisor.processes() if item.pid]
+    own = int(Path("/proc/self/oom_score_adj").read_text())
+    assert scores and all(int(score) > own for score in scores)
 
 
 def test_processes_come_back_after_a_reboot_with_the_live_release(
