@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.fab import Fab
 from tests.support.faults import APP, Site, assert_told
-from tests.support.load import Load
+from tests.support.load import Group, Load
 from tests.support.repository import ROOT
 from tests.support.server import wait_for
 
@@ -64,7 +64,7 @@ def test_row_22_supervisord_killed_during_a_deploy_is_survived_too(site: Site):
 
 def test_row_23_a_killed_worker_of_the_web_respawns_and_the_others_serve(site: Site):
     # The kernel's own choice is the next test; here is what follows from it, the SIGKILL.
-    with Load(site.visitor, readers=2, writers=0, slow=0, pause=0.05) as load:
+    with Load(site.visitor, {"read": Group(2, 0, 0.05)}) as load:
         master = next(row["pid"] for row in site.status()["processes"] if row["name"].startswith("web"))
         workers = site.server.run(f"pgrep --parent {master}").split()
         assert len(workers) > 1
@@ -127,7 +127,7 @@ def test_row_19_with_the_database_down_a_deploy_fails_in_check_before_any_upload
     before = site.live()
     with site.server.altered(f"systemctl stop {DATABASE}", f"systemctl start {DATABASE}"):
         outcome = site.deploy()
-        assert_told(outcome, "one: ", "postgresql", "does not answer", "systemctl status postgresql", status=1)
+        assert_told(outcome, "one: ", "postgresql", "does not answer", "systemctl status", status=1)
         assert "upload" not in outcome.errors, outcome.everything
     wait_for(lambda: site.visitor.ask("/healthz").status == 200, 30, "the app, with its database again")
     site.assert_harmless(outcome, before, "postgresql")
