@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -86,3 +88,27 @@ def test_a_server_that_speaks_no_ssh_is_one_line_and_status_4(tmp_path: Path) ->
 
 def test_a_verb_works_from_a_folder_of_the_repository() -> None:
     assert "no inventory 'prodction'" in fab("status", "--env", "prodction", cwd=ROOT / "roles").stderr
+
+
+def test_ctrl_c_before_a_verb_has_begun_is_one_line_and_status_130() -> None:
+    code = "import os, signal, tasks; os.kill(os.getpid(), signal.SIGINT); print('went on')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "error: interrupted; nothing was changed\n"
+
+
+def test_ctrl_c_while_a_verb_reads_the_inventory_is_one_line_and_status_130(tmp_path: Path) -> None:
+    pipe = tmp_path / "hosts.yml"
+    os.mkfifo(pipe)
+    command = [str(Path(sys.executable).with_name("fab")), "status", "--env", str(tmp_path)]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    writer = None
+    while writer is None and process.poll() is None:
+        with contextlib.suppress(OSError):  # as long as nobody reads
+            writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert writer is not None
+    os.close(writer)
+    assert (process.returncode, said) == (130, "error: interrupted; nothing was changed\n")
