@@ -57,8 +57,8 @@ def test_a_health_path_that_answers_500_is_named_with_the_exception(live: Server
 
 @pytest.fixture
 def impatient(live: Server) -> Iterator[Server]:
-    """Give a new release 2 s to answer."""
-    live.configure(health_timeout=2)
+    """Give a new release 8 s to answer."""
+    live.configure(health_timeout=8)
     yield live
     live.configure(health_timeout=15)
 
@@ -66,7 +66,7 @@ def impatient(live: Server) -> Iterator[Server]:
 def test_a_health_path_that_never_answers_is_given_up_in_time(impatient: Server) -> None:
     live = impatient
     reply = live.deploy(app_files(health="time.sleep(60)"))
-    assert "never answered within 2 s" in failed(reply, "probe-failed")["message"]
+    assert "never answered within 8 s" in failed(reply, "probe-failed")["message"]
 
 
 DRIPS = """
@@ -88,8 +88,8 @@ while True:
 def test_an_answer_that_drips_in_is_given_up_in_time(impatient: Server) -> None:
     contents = app_files() | {"Procfile": "web: python drip.py $SOCKET\n", "drip.py": DRIPS}
     started = time.monotonic()
-    assert "never answered within 2 s" in failed(impatient.deploy(contents), "probe-failed")["message"]
-    assert time.monotonic() - started < 30
+    assert "never answered within 8 s" in failed(impatient.deploy(contents), "probe-failed")["message"]
+    assert time.monotonic() - started < 60
 
 
 def test_a_web_process_that_never_listens_is_given_up_in_time(impatient: Server) -> None:
