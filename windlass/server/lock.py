@@ -17,6 +17,7 @@ from windlass.server.protocol import Events
 
 ATTEMPTS = 10
 POLL = 0.01
+NAMELESS = 20
 NOTE_EVERY = 30.0
 Held = dict[str, object]
 
@@ -54,13 +55,16 @@ def refuse(_held: Held) -> bool:
 def take(path: Path, note: dict[str, object], waits: Callable[[Held], bool] = refuse) -> Lock:
     """Take the lock, or raise `Failure` with who has it, since when and for which version.
 
-    `waits` is asked again and again while somebody has it, and says whether to go on waiting.
+    `waits` is asked again and again while somebody has it, and says whether to go on waiting. A holder without a note
+    has just come or just gone, and is not asked about for a while.
     """
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    nameless = 0
     try:
         while not _locked(handle):
             held = _note(path)
-            if not waits(held):
+            nameless = 0 if held else nameless + 1
+            if (held or nameless > NAMELESS) and not waits(held):
                 raise messages.locked(held)
     except BaseException:
         os.close(handle)

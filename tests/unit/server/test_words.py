@@ -334,6 +334,15 @@ def test_a_look_at_the_lock_does_not_refuse_a_deploy(tmp_path: Path) -> None:
         lock.take(path, {"by": "alice"}).release()
 
 
+def test_a_holder_that_has_just_gone_is_not_reported(tmp_path: Path) -> None:
+    held = lock.take(tmp_path / "lock", {"by": "alice"})
+    os.ftruncate(held.handle, 0)
+    leaving = threading.Timer(0.4, held.close)
+    leaving.start()
+    lock.take(tmp_path / "lock", {"by": "bob"}).release()
+    leaving.join()
+
+
 def test_the_lock_is_taken_on_a_full_disk_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
