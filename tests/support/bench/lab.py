@@ -200,3 +200,9 @@ def ask(place: Place, request: dict[str, object]) -> Asked:
         raise BenchError(f"{request['action']} failed: {lines[-1]}")
     switched = next(event["at"] for event in events if (event.get("phase"), event.get("status")) == ("switch", "done"))
     return Asked(switched - float(began), float(ended) - float(began))
+
+
+def busy_seconds(place: Place) -> float:
+    """Return how long the server's processors have been busy since it started."""
+    asked = run(place.ssh("admin", "cat /sys/fs/cgroup/cpu.stat"), limit=60)
+    return int(asked.lines[0][1].split()[1]) / 1e6

@@ -63,6 +63,7 @@ class Report:
             *table,
             *legend,
             *self._server_lines(),
+            *self._processor_lines(),
             *self._phase_lines(),
             *self._task_lines(),
             *self._disk_lines(),
@@ -77,6 +78,14 @@ class Report:
             for one in self.measurements
             if "server_switched" in one.notes
         ]
+
+    def _processor_lines(self) -> list[str]:
+        lines = ["", "how long the server's processors were busy meanwhile:"]
+        for one in self.measurements:
+            if one.processor_ratio:
+                times = f"{_both(one.processor)}, beside it {_both(one.beside_processor)}"
+                lines.append(f"  {one.name}, {one.round_trip_ms} ms: {times}, ratio {one.processor_ratio:.2f}")
+        return lines if len(lines) > 2 else []
 
     def _row_lines(self) -> list[str]:
         return [line for row in self.rows for line in ("", f"{row.name}: {row.rollouts} in a row", *row.lines)]
