@@ -126,7 +126,7 @@ def test_row_18_a_restored_copy_takes_away_what_it_said_and_the_database_as_it_w
         pass
     migrate(site, "weather")
     assert site.deploy().status == 0
-    assert_told(site.fab("rollback", "--app", APP, "--restore-snapshot"), "seconds since", "changed", "--yes")
+    assert_told(site.fab("rollback", "--app", APP, "--restore-snapshot"), " since ", "changed", "--yes")
     with Load(site.visitor, CROWD) as load:
         outcome = site.fab("rollback", "--app", APP, "--restore-snapshot", "--yes")
     assert outcome.status == 0, outcome.everything
