@@ -17,6 +17,7 @@ from windlass.server.errors import Failure
 from windlass.server.log import ReleaseLog
 from windlass.server.protocol import Events
 
+NO_ROOM = "No space left on device"
 MAGIC = ((b"\x1f\x8b", "--gzip"), (b"\x28\xb5\x2f\xfd", "--zstd"), (b"\xfd7zXZ", "--xz"), (b"BZh", "--bzip2"))
 KEY_FILE = ".venv/.windlass-key"
 SKIPPED = r"/(\.venv|node_modules|\.git)/"
@@ -179,8 +180,13 @@ class Builder:
 
 
 def _last(tail: list[str], status: int) -> str:
-    """Return the line that says why: uv's from `error:` on, which it breaks and draws a tree beside, else the last."""
+    """Return the line that says why: uv's from `error:` on, which it breaks and draws a tree beside, else the last.
+
+    Without room nothing else that is said matters.
+    """
     said = [re.sub(r"^[^\w`'\"]+", "", line) for line in tail if line.strip()]
+    if full := [line for line in said if NO_ROOM in line]:
+        return full[0][:300]
     marked = [number for number, line in enumerate(said) if line.startswith(("error:", "No solution", "Because"))]
     words = said[marked[0] :] if marked else said[-1:] or [f"status {status}"]
     return " ".join(words)[:300]

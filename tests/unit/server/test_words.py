@@ -449,3 +449,9 @@ def test_a_shortened_log_keeps_the_releases_that_are_there(tmp_path: Path, monke
     kept.read()
     assert sorted(kept.entries) == [there, "20260110T000000Z-abcdef0", "20260111T000000Z-abcdef0"]
     assert kept.good() == [there]
+
+
+def test_of_all_that_tar_says_on_a_full_disk_the_reason_is_told() -> None:
+    said = ["tar: many/1: Cannot open: No space left on device", "tar: tests: Cannot mkdir: No such file or directory"]
+    said.append("tar: Exiting with failure status due to previous errors")
+    assert build._last(said, 2) == said[0]
