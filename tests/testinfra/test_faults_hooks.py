@@ -33,10 +33,12 @@ class Pipeline:
     key: Path
     address: str
 
-    def ssh(self, *arguments: str, user: str = "deploy", given: str = "") -> subprocess.CompletedProcess[str]:
+    def ssh(
+        self, *command: str, user: str = "deploy", options: tuple[str, ...] = (), given: str = ""
+    ) -> subprocess.CompletedProcess[str]:
         """Come in with the pipeline's key and no other."""
-        options = ["-oBatchMode=yes", "-oIdentitiesOnly=yes", f"-oUserKnownHostsFile={self.fab.inventory}/known_hosts"]
-        command = ["ssh", *options, f"-i{self.key}", *arguments[:-1], f"{user}@{self.address}", *arguments[-1:]]
+        own = ["-oBatchMode=yes", "-oIdentitiesOnly=yes", f"-oUserKnownHostsFile={self.fab.inventory}/known_hosts"]
+        command = ("ssh", *own, f"-i{self.key}", *options, f"{user}@{self.address}", *command)
         return subprocess.run(command, input=given, capture_output=True, text=True, timeout=60, check=False)
 
     def ask(self, action: str, app: str = "guestbook", **more: object) -> dict:
@@ -126,12 +128,12 @@ def test_the_key_of_a_pipeline_reaches_no_other_app(pipeline: Pipeline):
 
 
 def test_the_key_of_a_pipeline_gets_no_shell_and_no_way_on(pipeline: Pipeline):
-    for arguments in (("id",), ("-tt", "bash"), (f"{PROGRAM} launch guestbook x web; id",), ("-s", "sftp")):
-        answer = pipeline.ssh(*arguments, given="id\n")
+    for command, options in (("id", ()), (f"{PROGRAM} launch guestbook x web; id", ()), ("sftp", ("-s",))):
+        answer = pipeline.ssh(command, options=options, given="id\n")
         assert "uid=" not in answer.stdout + answer.stderr
         assert "bad-request" in answer.stdout, answer
-    through = pipeline.ssh("-W", "127.0.0.1:22")
-    assert "administratively prohibited" in through.stderr
+    assert "PTY allocation request failed" in pipeline.ssh("bash", options=("-tt",), given="id\n").stderr
+    assert "administratively prohibited" in pipeline.ssh(options=("-W", "127.0.0.1:22")).stderr
     assert "Permission denied" in pipeline.ssh("id", user="admin").stderr
 
 
