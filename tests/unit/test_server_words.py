@@ -417,12 +417,15 @@ def _detached(work: detach.Work, switched: bool = False) -> detach.Detached:
 
 
 @pytest.mark.parametrize("switched", [True, False])
-def test_a_program_killed_at_work_says_whether_visitors_have_another_release(tmp_path: Path, switched: bool) -> None:
+def test_a_program_killed_at_work_says_whether_visitors_have_another_release(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, switched: bool
+) -> None:
     def work(_: protocol.Events) -> dict[str, object]:
         os.kill(os.getpid(), signal.SIGKILL)
         return {}
 
-    with (tmp_path / "out").open("wb") as out:
+    with (tmp_path / "out").open("wb") as out, Path(os.devnull).open() as silent:
+        monkeypatch.setattr(sys, "stdin", silent)
         ok = detach.run(_detached(work, switched), tmp_path / "errors", protocol.Events(out.fileno()))
     assert not ok
     assert json.loads((tmp_path / "out").read_text())["switched"] is switched
