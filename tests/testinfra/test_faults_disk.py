@@ -145,7 +145,7 @@ def test_row_8_with_a_full_database_disk_the_app_answers_reads_the_alarm_is_rais
     finally:
         server.run(start)
     wait_for(lambda: writes(site), 60, "a write, with the database where it was")
-    server.sql("drop table filling")
+    server.sql("drop table if exists filling")
     site.assert_the_next_deploy_succeeds()
 
 
