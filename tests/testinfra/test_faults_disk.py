@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.faults import APP, Site, assert_told
 from tests.support.server import Server, wait_for
+from tests.support.visitor import Visitor
 
 STATE = f"/var/lib/windlass/{APP}"
 PGDATA = "/var/lib/postgresql"
@@ -45,15 +46,15 @@ def make_room(server: Server, folder: str) -> None:
     server.run(f"rm -rf {folder}/.full")
 
 
-@pytest.fixture
-def own_home(site: Site) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def own_home(server: Server, guestbook: Visitor) -> Iterator[str]:
     """Have the app's place be a file system of its own: releases, cache and all."""
     folder = f"/srv/{APP}"
-    size = int(site.server.run(f"du -sm {folder} | cut -f1")) + 600
-    with own_filesystem(site.server, folder, f"{size}m"):
+    size = int(server.run(f"du -sm {folder} | cut -f1")) + 600
+    with own_filesystem(server, folder, f"{size}m"):
         yield folder
-    site.server.run("systemctl restart supervisor")  # what was started there would stay on a disk that is no more
-    wait_for(lambda: site.visitor.ask("/healthz").status == 200, 60, "the app where it was")
+    server.run("systemctl restart supervisor")  # what was started there would stay on a disk that is no more
+    wait_for(lambda: guestbook.ask("/healthz").status == 200, 60, "the app where it was")
 
 
 def test_row_7_a_full_disk_is_found_by_check_before_anything_is_sent(site: Site, own_home: str):
@@ -87,8 +88,8 @@ def test_row_7_a_disk_that_fills_up_during_the_build_leaves_nothing_half_made(si
     site.repository.commit("More than there is room for")
     outcome = site.deploy()
     assert_told(outcome, "one: ", "No space left", status=1)
-    assert site.folders() == folders
     make_room(site.server, own_home)
+    assert site.folders() == folders
     site.assert_harmless(outcome, before, "one: ")
 
 
