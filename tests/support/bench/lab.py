@@ -26,6 +26,7 @@ apps:
     repository: ../guestbook
     version: main
     health_path: /healthz
+    health_timeout: 120
     services: [postgresql]
     static: {/static: guestbook/static}
     watch_seconds: 10
