@@ -15,7 +15,7 @@ from email import message_from_string
 from pathlib import Path
 
 import pytest
-from conftest import Server, make_server
+from conftest import Server, app_files, make_server
 
 from windlass.server import jobs, timers
 
@@ -98,18 +98,16 @@ def test_two_never_run_at_once_and_the_second_is_no_failure(place: Place) -> Non
     assert place.record()["result"] == "sweep was stopped before it was done"
 
 
-def test_what_an_ended_program_left_behind_still_keeps_the_second_away(place: Place) -> None:
-    place.plan("echo $$; sleep 60")
+def test_what_a_killed_program_leaves_behind_keeps_the_second_away_until_it_has_ended(place: Place) -> None:
+    place.plan("trap '' TERM; echo begun; while :; do sleep 0.1; done", timeout=600)
     process = place.start()
-    assert process.stdout
-    orphan = int(process.stdout.readline())
+    assert process.stdout and process.stdout.readline() == "begun\n"
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    try:
-        assert "still runs" in place.run()[1]
-    finally:
-        os.kill(orphan, signal.SIGKILL)
-        process.stdout.close()
+    process.stdout.close()
+    assert "still runs" in place.run()[1]
+    place.plan("echo next")
+    place.server.wait_for(lambda: place.run()[1] == "next\n", 30)
 
 
 @pytest.mark.parametrize("trap", ["", "trap : TERM; "], ids=["ends", "ignores-the-signal"])
@@ -243,3 +241,19 @@ def test_the_status_says_when_a_command_is_due_and_how_it_ended(place: Place) ->
     assert row["next"] == "2027-01-15T08:00:00Z"
     assert row["result"] == "sweep failed with status 4"
     assert str(row["last"]).startswith("20")
+
+
+def test_a_release_in_which_a_command_runs_is_not_pruned(server: Server) -> None:
+    server.configure(keep_releases=1, health_timeout=30, processes={"worker": "sleep 1000"}, watch_seconds=0)
+    first = server.deploy(app_files("0")).data["release"]
+    job = {"name": "sweep", "calendar": ["daily"], "command": "echo begun; sleep 600", "timeout": 600}
+    server.paths.cron.write_text(json.dumps({"apps": {"demo": [job]}}))
+    command = [str(server.paths.program), "cron", "demo", "sweep"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout and process.stdout.readline() == "begun\n"
+        for number in range(1, 4):
+            assert server.deploy(app_files(str(number))).ok
+        assert (server.paths.releases / first).is_dir()
+        process.terminate()
+    assert server.deploy(app_files("last")).ok
+    assert not (server.paths.releases / first).exists()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import signal
 import socket
+import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from windlass import messages
-from windlass.server import command, environment, identity, jobs, journal, names, notices, runner, settings
+from windlass.server import command, environment, jobs, names, notices, runner, settings
 from windlass.server.environment import Context
 from windlass.server.errors import Failure
 from windlass.server.jobs import Job, Plan
@@ -52,15 +54,36 @@ class Occasion:
     job: Job
     plan: Plan
     stopped: bool = False
-    stream: socket.socket | None = None
+    log: subprocess.Popen[bytes] | None = None
     ended: dict[str, object] = field(default_factory=dict)
 
     def run(self) -> int:
         """Run it; what it prints, and that it failed, goes to the app's log."""
-        paths, name = self.context.paths, self.job.name
         signal.signal(signal.SIGTERM, self._stop)
-        with identity.reading_as(self.context.settings.app_user):  # journald notes who connects
-            self.stream = journal.connect(paths.journal, f"{paths.app}-cron-{name}")
+        with self._log():
+            return self._run_once()
+
+    @contextlib.contextmanager
+    def _log(self) -> Iterator[None]:
+        """Pass on what is said to journald, by a process of the app's user: a line belongs to who sends it."""
+        paths = self.context.paths
+        if not paths.journal.exists():
+            yield
+            return
+        identifier = f"{paths.app}-cron-{self.job.name}"
+        self.log = subprocess.Popen(
+            ["systemd-cat", "--level-prefix=false", f"--identifier={identifier}"],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+            **runner.user(self.context.settings.app_user).switch(),  # type: ignore[call-overload]
+        )
+        try:
+            yield
+        finally:
+            self.log.communicate()
+
+    def _run_once(self) -> int:
+        paths, name = self.context.paths, self.job.name
         if not paths.current.is_symlink():
             self._say("", messages.note_job_without_release(name))
             return 0
@@ -77,11 +100,12 @@ class Occasion:
         self.stopped = True
 
     def _say(self, _stream: str, line: str) -> None:
-        if self.stream is None:
+        if self.log is None or self.log.stdin is None:
             print(line, flush=True)
             return
         with contextlib.suppress(OSError):  # a journal that is away is no reason to stop the command
-            self.stream.sendall(line.replace("\0", "").encode() + b"\n")
+            self.log.stdin.write(line.encode() + b"\n")
+            self.log.stdin.flush()
 
     def _carry_out(self, held: int) -> tuple[list[str], str]:
         """Run the command in the release that is live now; return its last lines and what went wrong."""

@@ -6,16 +6,19 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import sys
 from pathlib import Path
 
 from windlass import messages
-from windlass.server import command, environment, journal, links, names, procfile, settings, strays
+from windlass.server import command, environment, links, names, procfile, settings, strays
 from windlass.server.environment import Context
 from windlass.server.errors import Failure
 from windlass.server.paths import Paths
 
 OOM_SCORE = 300  # of 1000: as if it took a third of the memory more than it does
+
+INFO = 6
 
 
 def launch(prefix: Path, arguments: list[str]) -> int:
@@ -103,10 +106,17 @@ def _configured(path: Path) -> frozenset[str]:
     return frozenset(re.findall(r"^\s*(timeout|graceful_timeout)\s*=", path.read_text(errors="replace"), re.M))
 
 
-def to_journal(path: Path, identifier: str) -> None:
+def to_journal(journal: Path, identifier: str) -> None:
     """Send what the process prints to journald under this name; without journald leave it alone."""
-    stream = journal.connect(path, identifier)
-    if stream:
-        os.dup2(stream.fileno(), 1)
-        os.dup2(stream.fileno(), 2)
+    stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        stream.connect(str(journal))
+    except OSError:
         stream.close()
+        return
+    # sd_journal_stream_fd(3): identifier, unit, priority, level prefix, to syslog, to kmsg, to console
+    stream.sendall(f"{identifier}\n\n{INFO}\n0\n1\n0\n0\n".encode())
+    stream.shutdown(socket.SHUT_RD)
+    os.dup2(stream.fileno(), 1)
+    os.dup2(stream.fileno(), 2)
+    stream.close()

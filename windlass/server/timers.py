@@ -25,6 +25,8 @@ Type=oneshot
 ExecStart={program} cron {app} {job}
 TimeoutStartSec={limit}
 TimeoutStopSec=30
+# The program stops the command itself, and says so; what is left is then killed.
+KillMode=mixed
 """
 TIMER = """\
 # When {job} of {app} runs; a time that was missed while the server was off is made up for.
