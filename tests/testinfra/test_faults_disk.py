@@ -24,7 +24,9 @@ def own_filesystem(
     mount = f"set -e; rm -rf {folder}.copy; cp -a {folder} {folder}.copy; mount -t tmpfs -o {options} fault {folder}; "
     mount += f"chown --reference {folder}.copy {folder}; cp -a {folder}.copy/. {folder}/; {then}"
     unmount = f"set -e; {first}; rm -rf {folder}/.full {folder}.copy; cp -a {folder} {folder}.after; "
-    unmount += f"umount --lazy {folder}; find {folder} -mindepth 1 -delete; cp -a {folder}.after/. {folder}/; "
+    # What is mounted further down stays.
+    unmount += f"umount --lazy {folder}; find {folder} -mindepth 1 -delete 2>/dev/null || true; "
+    unmount += f"cp -a {folder}.after/. {folder}/; "
     with server.altered(mount, f"{unmount} rm -rf {folder}.after"):
         yield
 
