@@ -62,16 +62,16 @@ def log_answers(server: Server, status: int, count: int, more: str = "0.004 0.00
 
 
 def test_a_deploy_returns_at_once_and_the_old_release_stays_ready_until_the_watch_ends(watched: Server) -> None:
-    watched.configure(watch_seconds=3)
+    watched.configure(watch_seconds=10)
     reply = watched.deploy(app_files("two"))
     old, new = first(watched), reply.data["release"]
-    assert any("is watched for 3 s" in str(event.get("message")) for event in reply.events)
+    assert any("is watched for 10 s" in str(event.get("message")) for event in reply.events)
     status = watched.ask("status").data
     assert (status["watch"]["release"], status["watch"]["old"]) == (new, old)
     assert status["deploy"] is None
     assert watched.states()["demo-web-blue"] == "RUNNING"
     assert watched.paths.previous.readlink().name == old
-    watched.wait_for(lambda: not watched.paths.watch.exists(), 15)
+    watched.wait_for(lambda: not watched.paths.watch.exists(), 40)
     assert set(watched.states()) == {"demo-web-green", "demo-worker"}
     assert watched.releases()[0]["watched"] == "ok"
     assert watched.get() == (200, "two")
