@@ -44,6 +44,8 @@ class App:
     where: str
     hosts: tuple[Host, ...]
     hooks: Mapping[str, str] = field(default_factory=dict)  # those of this machine
+    processes: Mapping[str, str] = field(default_factory=dict)
+    wsgi: str = ""
     scale: Mapping[str, int] = field(default_factory=dict)
     env: tuple[str, ...] = ()  # names alone: values may be secrets
 
@@ -344,6 +346,8 @@ class _Reader:
             where=where,
             hosts=tuple(hosts),
             hooks=(full.get("hooks") or {}).get("laptop") or {},
+            processes=full.get("processes") or {},
+            wsgi=full.get("wsgi") or "",
             scale=full.get("scale") or {},
             env=tuple(full.get("env") or ()),
         )

@@ -89,6 +89,23 @@ def _check_directory(folder: Path, commit: str, directory: str, version: str, ap
         raise messages.no_such_directory(app, place, version)
 
 
+def read(source: Source, place: str) -> str:
+    """Return a file of the commit, nothing when there is none; `place` is seen from the app's repository."""
+    return asks(["cat-file", "blob", f"{source.commit}:{_inside(source, place)}"], source.folder)
+
+
+def folders_with(source: Source, name: str) -> list[str]:
+    """Return the folders one level down that hold a file of that name."""
+    top = _inside(source, ".")
+    tree = source.commit if top == "." else f"{source.commit}:{top}"
+    places = asks(["ls-tree", "-r", "--name-only", "--full-tree", tree], source.folder).splitlines()
+    return sorted(place.split("/")[0] for place in places if place.count("/") == 1 and place.endswith(f"/{name}"))
+
+
+def _inside(source: Source, place: str) -> str:
+    return os.path.normpath(f"{asks(['rev-parse', '--show-prefix'], source.folder)}{place}")
+
+
 def _uncommitted(folder: Path) -> tuple[str, ...]:
     changes = asks(["status", "--porcelain", "--", "."], folder).splitlines()
     if not changes:

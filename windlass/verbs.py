@@ -375,7 +375,20 @@ def _check_source(screen: Screen, environment: Environment, app: App, version: s
     screen.result(_finding({"name": name, "ok": True, "message": f"{found.version} is {found.commit[:9]}"}))
     for note in found.notes:
         screen.note(note)
-    return True
+    return _check_start(screen, app, found)
+
+
+def _check_start(screen: Screen, app: App, found: source.Source) -> bool:
+    from windlass import start
+    from windlass.server.errors import Failure
+
+    finding: dict[str, Any] = {"name": f"{app.name} processes", "ok": True}
+    try:
+        finding["message"] = ", ".join(start.processes(app, found))
+    except Failure as failure:
+        finding |= {"ok": False, "message": failure.message, "hint": failure.hint}
+    screen.result(_finding(finding))
+    return bool(finding["ok"])
 
 
 def _check_host(screen: Screen, app: App, host: Host) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from windlass import messages
@@ -29,11 +30,18 @@ def parse(text: str) -> dict[str, str]:
 
 def processes_of(settings: Settings, release: Path) -> dict[str, str]:
     """Return command by process for the release, `release` (the command) among them when there is one."""
-    found = parse(_text(settings, release)) | settings.processes
-    if "web" not in found and settings.wsgi:
-        found["web"] = f"gunicorn {settings.wsgi}"
+    return complete(
+        _text(settings, release), settings.processes, settings.wsgi, lambda: _folders_with_one(settings, release)
+    )
+
+
+def complete(text: str, processes: Mapping[str, str], wsgi: str, folders: Callable[[], list[str]]) -> dict[str, str]:
+    """Return command by process, from the Procfile and the entry; `folders` finds other Procfiles, for the message."""
+    found = parse(text) | dict(processes)
+    if "web" not in found and wsgi:
+        found["web"] = f"gunicorn {wsgi}"
     if "web" not in found:
-        raise messages.no_web_process(_folders_with_one(settings, release))
+        raise messages.no_web_process(folders())
     if taken := [name for name in found if name in TAKEN]:
         raise messages.process_name_taken(taken[0])
     return found
