@@ -343,6 +343,20 @@ def test_a_holder_that_has_just_gone_is_not_reported(tmp_path: Path) -> None:
     leaving.join()
 
 
+@pytest.mark.parametrize(("action", "free"), [("deploy", False), ("watch", True)])
+def test_the_check_is_refused_by_somebodys_work_and_not_by_the_end_of_a_watch(
+    tmp_path: Path, action: str, free: bool
+) -> None:
+    paths = Paths(tmp_path, "demo")
+    for folder in (paths.state, paths.home):
+        folder.mkdir(parents=True)
+    held = lock.take(paths.lock, {"action": action, "by": "alice"})
+    context = Context(paths, settings.Settings(name="demo", domains=["demo.example.com"]))
+    found = {check.name: check.ok for check in checks.all_checks(context)}
+    held.release()
+    assert found["lock"] is free
+
+
 def test_the_lock_is_taken_on_a_full_disk_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")

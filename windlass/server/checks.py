@@ -73,7 +73,7 @@ def _guard(name: str, look: Callable[[], str]) -> Check:
 
 def _lock(context: Context) -> str:
     held = lock.holder(context.paths.state / "lock")
-    if held is not None:
+    if held is not None and not lock.ends_at_once(held):
         raise messages.locked(held)
     return "free"
 

@@ -74,6 +74,11 @@ def take(path: Path, note: dict[str, object], waits: Callable[[Held], bool] = re
     return lock
 
 
+def ends_at_once(held: Held) -> bool:
+    """Whether it is but the end of a watch that has the lock: nobody is refused for that."""
+    return held.get("action") == "watch"
+
+
 class Waiting:
     """Wait for the lock as long as the client does, and say for whom, at once and every 30 s.
 
@@ -89,7 +94,7 @@ class Waiting:
 
     def __call__(self, held: Held) -> bool:
         """Say whether to go on waiting; `BrokenPipeError` when the client has gone."""
-        if not self.wait and held.get("action") != "watch":
+        if not self.wait and not ends_at_once(held):
             return False
         if self.listener.poll(0):
             raise BrokenPipeError
