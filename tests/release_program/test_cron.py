@@ -235,10 +235,11 @@ def test_the_status_says_when_a_command_is_due_and_how_it_ended(place: Place) ->
 
     def systemctl(arguments: list[str]) -> str:
         assert arguments[-1] == "windlass-demo-sweep.timer"
-        return "Id=windlass-demo-sweep.timer\nNextElapseUSecRealtime=@1800000000\n"
+        return '[{"next": 1800000000000000, "unit": "windlass-demo-sweep.timer"}, {"next": null, "unit": "x.timer"}]'
 
     row = jobs.status(place.paths, systemctl)[0]
     assert row["next"] == "2027-01-15T08:00:00Z"
+    assert jobs.status(place.paths, lambda _: "")[0]["next"] is None
     assert row["result"] == "sweep failed with status 4"
     assert str(row["last"]).startswith("20")
 

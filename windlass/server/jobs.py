@@ -9,6 +9,7 @@ import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -123,16 +124,13 @@ def _runs(paths: Paths, job: str) -> bool:
 
 
 def _due(timers: list[str], ask: Run) -> dict[str, str]:
-    """Return by timer when it is due, UTC."""
-    from datetime import UTC, datetime
-
+    """Return by timer when it is due, UTC; one whose command runs is not due."""
     if not timers:
         return {}
     found: dict[str, str] = {}
-    asked = ask(["show", "--property=Id,NextElapseUSecRealtime", "--timestamp=unix", *timers])
-    for block in asked.split("\n\n"):
-        values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
-        moment = values.get("NextElapseUSecRealtime", "").removeprefix("@")
-        if moment.isdecimal():
-            found[values["Id"]] = datetime.fromtimestamp(int(moment), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        for row in json.loads(ask(["list-timers", "--all", "--output=json", *timers])):
+            if row["next"]:
+                moment = datetime.fromtimestamp(row["next"] // 1_000_000, UTC)
+                found[row["unit"]] = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
     return found
