@@ -34,7 +34,6 @@ FILES = {
         "test_faults_plan.py",
         "test_faults_hooks.py",
         "test_faults_database.py",
-        "test_faults_processes.py",
         "test_faults_disk.py",
         "test_faults_server.py",
     ],
