@@ -23,8 +23,8 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 COMMAND = "sudo -n /usr/local/sbin/windlass"
 CONNECT_TIMEOUT = 15  # seconds, for each of: TCP, the server's greeting, the login
 HEARTBEAT = 10  # seconds between two signs of life that are asked for
-POLL = 5.0  # seconds between two looks at whether the link still lives
-PATIENCE = 60  # seconds without one, after which the link is given up
+POLL = 2.0  # seconds between two looks at whether the link still lives
+PATIENCE = 50  # seconds without a sign, after which the link is given up: with the poll, less than a minute
 
 
 class _Refuse(paramiko.MissingHostKeyPolicy):
