@@ -38,7 +38,8 @@ sys.exit(main())
 
 def _sources() -> dict[str, str]:
     package = Path(__file__).parent
-    found = [*SHARED, *(f"server/{path.name}" for path in (package / "server").glob("*.py"))]
+    server = (package / "server").rglob("*.py")
+    found = [*SHARED, *(str(path.relative_to(package)) for path in server)]
     texts = {f"windlass/{name}": (package / name).read_text() for name in found}
     digest = hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()[:16]
     return {"__main__.py": MAIN.replace("DIGEST", digest), **texts}

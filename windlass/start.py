@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from windlass import source
 from windlass.inventory import App
-from windlass.server import command, procfile
+from windlass.server.processes import command, procfile
 from windlass.source import Source
 
 

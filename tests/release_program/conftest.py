@@ -26,8 +26,8 @@ import pytest
 from windlass.server import envfile
 from windlass.server.errors import Failure
 from windlass.server.paths import Paths
-from windlass.server.probe import _Unix
-from windlass.server.supervisor import Supervisor
+from windlass.server.processes.probe import _Unix
+from windlass.server.processes.supervisor import Supervisor
 
 ROOT = Path(__file__).parents[3]
 APP = "demo"

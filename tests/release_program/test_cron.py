@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from conftest import Server, app_files, make_server
 
-from windlass.server import jobs, timers
+from windlass.server.schedule import jobs, timers
 
 RELEASE = "20260102T030405Z-abcdef0"
 

@@ -10,17 +10,17 @@ from conftest import Server, app_files
 
 # Where the release program dies: a function of it, and at which call.
 POINTS = [
-    ("switch.Intent.write", 1),
+    ("rollout.switch.Intent.write", 1),
     ("files.replace_link", 1),
     ("files.replace_link", 2),
     ("files.replace_link", 3),
-    ("links.flag_green", 1),
-    ("rollout.Rollout._verify_front", 1),
-    ("switch.commit", 1),
-    ("workers.Workers.replace", 1),
-    ("workers.Workers._exchange", 1),
-    ("workers.Workers.check", 1),
-    ("switch.Switch.complete", 1),
+    ("rollout.links.flag_green", 1),
+    ("rollout.rollout.Rollout._verify_front", 1),
+    ("rollout.switch.commit", 1),
+    ("processes.workers.Workers.replace", 1),
+    ("processes.workers.Workers._exchange", 1),
+    ("processes.workers.Workers.check", 1),
+    ("rollout.switch.Switch.complete", 1),
     ("job.prune", 1),
 ]
 DIES = """
@@ -46,10 +46,10 @@ def breaking(live: Server) -> Iterator[Callable[[str, int, str], None]]:
     program = live.paths.program.read_text()
 
     def put(where: str, number: int, first: str = "pass") -> None:
-        module, *owner, name = where.split(".")
-        code = DIES.format(
-            module=module, owner="".join(f".{part}" for part in owner), name=name, number=number, first=first
-        )
+        *path, name = where.split(".")
+        module = ".".join(part for part in path if part.islower())
+        owner = "".join(f".{part}" for part in path if not part.islower())
+        code = DIES.format(module=module, owner=owner, name=name, number=number, first=first)
         live.paths.program.write_text(program.replace("from windlass.server.main", code + "from windlass.server.main"))
 
     yield put

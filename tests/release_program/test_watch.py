@@ -251,7 +251,7 @@ def test_a_watch_ends_when_supervisord_is_restarted(
 
 
 def carriers(server: Server) -> set[str]:
-    from windlass.server.carriers import carried
+    from windlass.server.processes.carriers import carried
 
     return carried(server.paths)
 

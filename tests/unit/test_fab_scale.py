@@ -13,7 +13,7 @@ from ansible.plugins.filter.core import to_nice_json
 from windlass import inventory_edit, messages, scale
 from windlass.errors import Status
 from windlass.inventory import App, Environment, Host
-from windlass.server import scale as server_scale
+from windlass.server.processes import scale as server_scale
 
 HOSTS = tuple(Host(name, "192.0.2.1", 22, "deploy", None, None) for name in ("web1", "web2"))  # type: ignore[arg-type]
 HEAD = "# Our shop.\n---\nadmin_email: 'ann@example.com'   # that is me\n\napps:\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from windlass.server import locks, migrations, postgresql, restoring
+from windlass.server.database import lock_holders, migrations, postgresql, restore
 from windlass.server.environment import Context
 from windlass.server.paths import Paths
 from windlass.server.settings import Settings
@@ -40,7 +40,7 @@ def test_a_url_says_where_the_database_is(url: str, expected: dict[str, str]) ->
 
 def test_a_session_is_described_without_the_values_in_its_query() -> None:
     row = ["41", "ann", "psql", "75", "active", "UPDATE card SET number = '4111' WHERE id = 7 AND name = 'O''Hara'"]
-    told = locks.described(row)
+    told = lock_holders.described(row)
     assert told.startswith("pid 41, user ann, program psql, for 75 s")
     assert "UPDATE card SET number = ?" in told
     assert not any(word in told for word in ("4111", "O''Hara", "7 "))
@@ -49,8 +49,8 @@ def test_a_session_is_described_without_the_values_in_its_query() -> None:
 def test_what_a_restore_loses_is_told_by_table() -> None:
     before = {"public.note": [5, 1, 0], "public.tag": [3, 0, 0]}
     now = {"public.note": [9, 1, 2], "public.tag": [3, 0, 0], "log.visit": [40, 0, 0]}
-    assert restoring._rows(before, now) == "log.visit 40 new; note 4 new, 2 deleted"
-    assert restoring._rows(before, {"public.note": [2, 0, 0]}) == ""
+    assert restore._rows(before, now) == "log.visit 40 new; note 4 new, 2 deleted"
+    assert restore._rows(before, {"public.note": [2, 0, 0]}) == ""
 
 
 @pytest.fixture

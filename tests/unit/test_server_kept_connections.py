@@ -7,7 +7,7 @@ import re
 import pytest
 
 from tests.support import project
-from windlass.server import command
+from windlass.server.processes import command
 
 KEPT = command.Web("/run/x/blue.sock", keeps_connections=True)
 NOT_KEPT = command.Web("/run/x/blue.sock")

@@ -22,25 +22,13 @@ from pathlib import Path
 import pytest
 
 from windlass import pack
-from windlass.server import (
-    build,
-    checks,
-    command,
-    detach,
-    envfile,
-    install,
-    lock,
-    log,
-    procfile,
-    protocol,
-    settings,
-    tail,
-    upload,
-)
+from windlass.server import checks, detach, envfile, lock, log, protocol, settings, tail
+from windlass.server.building import build, install, upload
 from windlass.server.environment import Context
 from windlass.server.errors import Failure
 from windlass.server.log import ReleaseLog
 from windlass.server.paths import Paths
+from windlass.server.processes import command, procfile
 
 WEB = command.Web("/run/x/blue.sock")
 BOUND = "--bind unix:/run/x/blue.sock"

@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import BinaryIO
 
 from windlass import messages
-from windlass.server import build, checks, detach, files, going_back, job, lock, migrating, scale, settings, upload
+from windlass.server import checks, detach, files, job, lock, settings
+from windlass.server.building import build, upload
+from windlass.server.database import going_back, phases
 from windlass.server.environment import Context
 from windlass.server.job import Job
 from windlass.server.log import ReleaseLog, now, read_state
+from windlass.server.processes import scale
+from windlass.server.processes.supervisor import Supervisor
 from windlass.server.protocol import Events, Request
-from windlass.server.rollout import Rollout
-from windlass.server.signs import Signs
-from windlass.server.supervisor import Supervisor
-from windlass.server.watch import Watcher
+from windlass.server.rollout.rollout import Rollout
+from windlass.server.rollout.signs import Signs
+from windlass.server.rollout.watch import Watcher
 
 RELEASE_NOTHING = ("restart", "scale")
 
@@ -172,7 +175,7 @@ def _deploy(work: Job, release: str, later: Later) -> dict[str, object]:
         with work.events.phase("build"):
             builder.build(_archive(work))
         files.remove(_archive(work))
-        migrating.run(work, release)
+        phases.run(work, release)
         return _roll_out_watched(work, release, later)
     except BaseException as error:
         files.remove(_archive(work))
@@ -214,9 +217,9 @@ def _rollback(work: Job, release: str) -> dict[str, object]:
     if way.kind == "switch":
         data = _roll_back(work, release)
     else:
-        from windlass.server import downgrade, restoring  # not needed by most rollbacks, which are quick
+        from windlass.server.database import downgrade, restore  # not needed by most rollbacks, which are quick
 
-        change = {"downgrade": downgrade.run, "restore": restoring.run}[way.kind]
+        change = {"downgrade": downgrade.run, "restore": restore.run}[way.kind]
         data = change(work, way, _roll_back_anew)
     if release < left:
         work.log.add(left, status="bad", finished=now())

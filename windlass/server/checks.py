@@ -13,7 +13,7 @@ from windlass import messages
 from windlass.server import environment, lock, runner
 from windlass.server.environment import Context
 from windlass.server.errors import Failure
-from windlass.server.supervisor import Supervisor
+from windlass.server.processes.supervisor import Supervisor
 
 FREE_BYTES = 300 * 1024**2
 FREE_INODES = 10_000

@@ -6,13 +6,16 @@ import time
 from dataclasses import dataclass, field
 
 from windlass import messages
-from windlass.server import carriers, files, links, maintenance, recovery, strays, trial
+from windlass.server import files
+from windlass.server.building import trial
 from windlass.server.environment import Context
 from windlass.server.lock import Lock
 from windlass.server.log import ReleaseLog, now
 from windlass.server.paths import Paths
+from windlass.server.processes import carriers, strays
+from windlass.server.processes.supervisor import Supervisor
 from windlass.server.protocol import Events, Request
-from windlass.server.supervisor import Supervisor
+from windlass.server.rollout import links, maintenance, recovery
 
 
 @dataclass

@@ -9,19 +9,19 @@ from pathlib import Path
 def main(prefix: Path = Path("/")) -> int:
     """Serve the request on stdin, or launch a process; return the exit status."""
     if sys.argv[1:2] == ["launch"]:
-        from windlass.server.launch import launch
+        from windlass.server.processes.launch import launch
 
         return launch(prefix, sys.argv[2:])
     if sys.argv[1:] == ["boot"]:
-        from windlass.server.recovery import boot
+        from windlass.server.rollout.recovery import boot
 
         return boot(prefix)
     if sys.argv[1:2] == ["cron"]:
-        from windlass.server.cron import cron
+        from windlass.server.schedule.cron import cron
 
         return cron(prefix, sys.argv[2:])
     if sys.argv[1:2] == ["timers"]:
-        from windlass.server.timers import timers
+        from windlass.server.schedule.timers import timers
 
         return timers(prefix, sys.argv[2:])
     only = sys.argv[2] if sys.argv[1:2] == ["deploy-only"] and len(sys.argv) == 3 else ""
@@ -56,11 +56,12 @@ def _serve(prefix: Path, only: str) -> bool:
 
 
 def _answer(prefix: Path, request: object, out: object) -> bool:
-    from windlass.server import actions, maintenance, queries, settings
+    from windlass.server import actions, queries, settings
     from windlass.server.environment import Context
     from windlass.server.log import ReleaseLog
     from windlass.server.paths import Paths
     from windlass.server.protocol import CHANGES, Events, Request
+    from windlass.server.rollout import maintenance
 
     assert isinstance(request, Request) and isinstance(out, Events)  # noqa: S101
     paths = Paths(prefix, request.app)
@@ -78,11 +79,11 @@ def _answer(prefix: Path, request: object, out: object) -> bool:
         "maintenance": lambda: maintenance.turn(paths, request.by, on=bool(request.on)),
     }
     if request.action == "scale":
-        from windlass.server import scale
+        from windlass.server.processes import scale
 
         answers["scale"] = lambda: scale.counts(context, log)
     if request.action == "plan":
-        from windlass.server import plan
+        from windlass.server.building import plan
 
         answers["plan"] = lambda: plan.perform(context, request, sys.stdin.buffer, out)
     out.result(answers[request.action]())

@@ -9,13 +9,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from windlass import messages
-from windlass.server import checks, environment, jobs, lock, programs, runner, snapshots, sockets, watch
+from windlass.server import checks, environment, lock, runner
+from windlass.server.database import snapshots
 from windlass.server.environment import Context
 from windlass.server.follower import Follower
 from windlass.server.log import ReleaseLog
 from windlass.server.paths import Paths
+from windlass.server.processes import programs, sockets
+from windlass.server.processes.supervisor import UP, Process, Supervisor
 from windlass.server.protocol import Events, Request
-from windlass.server.supervisor import UP, Process, Supervisor
+from windlass.server.rollout import watch
+from windlass.server.schedule import jobs
 
 FOLLOW_MS = 50
 

@@ -1,0 +1,1 @@
+"""From an archive to a release on the disk: code and packages, not yet started."""

@@ -1,0 +1,1 @@
+"""The app's database: its migrations, copies from before them, and the ways back."""

@@ -1,0 +1,1 @@
+"""What runs: an app's processes and their commands, under Supervisor."""

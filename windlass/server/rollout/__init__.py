@@ -1,0 +1,1 @@
+"""A built release becomes the live one, is watched, or is taken back."""

@@ -1,0 +1,1 @@
+"""The scheduled commands of an app, under systemd's timers."""
