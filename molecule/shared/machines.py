@@ -9,7 +9,8 @@
      "acme": true,                          also a Pebble, as the CA that the servers ask
      "connect_as": "root"}                  left out: as Windlass's own inventories do, `admin`
 
-A machine may say `"provider_user": "debian"` to be handed over with a sudo user in place of root.
+A machine may say `"provider_user": "debian"` to be handed over with a sudo user in place of root, and `"apart": true`
+to be in no playbook's reach: an inventory of its own, `inventory-apart` beside the other, lets in root.
 `up` changes nothing that is there already, and prints `changed` if it had to. Standard library only.
 """
 
@@ -18,6 +19,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import shutil
 import ssl
 import subprocess
 import sys
@@ -57,6 +59,11 @@ class Lab:
     acme: bool = False
     connect_as: str = "admin"
     changed: bool = field(default=False, init=False)
+
+    @property
+    def apart(self) -> Path:
+        """Where the machines stand that are not provisioned."""
+        return self.inventory.with_name(f"{self.inventory.name}-apart")
 
     @property
     def network(self) -> str:
@@ -212,6 +219,9 @@ def write_inventory(lab: Lab, key: str, settings: dict[str, str]) -> None:
     groups: dict[str, dict[str, Any]] = {}
     for number, machine in enumerate(lab.machines, start=PROVIDER_FIRST_ADDRESS):
         ipv4, _ = addresses(lab, number)
+        if machine.get("apart"):
+            write_apart(lab, machine["name"], ipv4)
+            continue
         hosts[machine["name"]] = {"ansible_host": ipv4}
         if lab.connect_as == "admin":
             forget_stale_key(lab, machine["name"], ipv4, known_hosts)
@@ -219,14 +229,28 @@ def write_inventory(lab: Lab, key: str, settings: dict[str, str]) -> None:
             record_key(lab, machine["name"], ipv4, known_hosts)
         for group in machine.get("groups", ["database", "app", "web"]):
             groups.setdefault(group, {"hosts": {}})["hosts"][machine["name"]] = {}
-    variables = {
-        "ansible_user": lab.connect_as,
-        "ansible_ssh_private_key_file": str(lab.inventory / "keys" / "owner"),
-        "ansible_ssh_common_args": f"-o UserKnownHostsFile={known_hosts} -o StrictHostKeyChecking=yes",
-    }
+    variables = reached_as(lab, lab.connect_as, known_hosts)
     write(lab, lab.inventory / "hosts.yml", {"all": {"vars": variables, "hosts": hosts, "children": groups}})
     machine_settings: dict[str, Any] = {"base_admin_keys": [key], **settings}
     write(lab, lab.inventory / "group_vars" / "all" / "machine.yml", machine_settings)
+
+
+def reached_as(lab: Lab, user: str, known_hosts: Path) -> dict[str, str]:
+    """Return the variables with which a user comes in."""
+    return {
+        "ansible_user": user,
+        "ansible_ssh_private_key_file": str(lab.inventory / "keys" / "owner"),
+        "ansible_ssh_common_args": f"-o UserKnownHostsFile={known_hosts} -o StrictHostKeyChecking=yes",
+    }
+
+
+def write_apart(lab: Lab, machine: str, address: str) -> None:
+    """Write the inventory of a machine that is not provisioned."""
+    lab.apart.mkdir(exist_ok=True)
+    known_hosts = lab.apart / "known_hosts"
+    record_key(lab, machine, address, known_hosts)
+    hosts = {machine: {"ansible_host": address, **reached_as(lab, "root", known_hosts)}}
+    write(lab, lab.apart / f"{machine}.yml", {"all": {"hosts": hosts}})
 
 
 def write(lab: Lab, path: Path, content: dict[str, Any]) -> None:
@@ -298,6 +322,7 @@ def down(lab: Lab) -> None:
     made += ["group_vars/all/machine.yml", "keys/owner", "keys/owner.pub"]
     for name in made:
         (lab.inventory / name).unlink(missing_ok=True)
+    shutil.rmtree(lab.apart, ignore_errors=True)
     keys = lab.inventory / "keys"
     if keys.is_dir() and not any(keys.iterdir()):
         keys.rmdir()

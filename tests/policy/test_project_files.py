@@ -79,7 +79,11 @@ def test_a_scenario_has_tests():
     assert len(scenarios) > 5
     for scenario in scenarios:
         tests = project.ROOT / "tests" / "testinfra"
-        several = {"default": "test_site.py", "faults": "test_faults_fleet.py"}
+        several = {
+            "default": "test_site.py",
+            "faults": "test_faults_fleet.py",
+            "security": "test_security_access.py",
+        }
         file = tests / several.get(scenario.name, f"test_{scenario.name}.py")
         assert file.exists(), f"{scenario.name} has no {file.name}"
         assert re.search(r"^def test_", file.read_text(), re.MULTILINE), file.name

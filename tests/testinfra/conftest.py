@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import testinfra
 import yaml
 from testinfra.host import Host
 
@@ -25,6 +26,15 @@ SCENARIO = os.environ.get("MOLECULE_SCENARIO_NAME", "default")
 FILES = {
     "default": ["test_site.py", "test_release.py", "test_maintenance.py", "test_provisioning.py", "test_recovery.py"],
     "nginx": ["test_nginx.py", "test_nginx_pages.py", "test_nginx_releases.py"],
+    # Those that look come first, and those that take away the way in last.
+    "security": [
+        "test_security_host.py",
+        "test_security_database.py",
+        "test_security_secrets.py",
+        "test_security_web.py",
+        "test_security_network.py",
+        "test_security_access.py",
+    ],
     # What takes the server down comes last.
     "faults": [
         "test_faults_fleet.py",
@@ -73,6 +83,13 @@ def address(inventory: Path) -> str:
     """Return the first server's IPv4 address."""
     hosts = yaml.safe_load((inventory / "hosts.yml").read_text())["all"]["hosts"]
     return str(next(iter(hosts.values()))["ansible_host"])
+
+
+@pytest.fixture(scope="session")
+def scanner(whole_inventory: Path) -> Host:
+    """Return a stranger's machine in the server's network, on which one is root; the scanners are installed there."""
+    found = whole_inventory.with_name(f"{whole_inventory.name}-apart") / "scanner.yml"
+    return testinfra.get_host("ansible://scanner", ansible_inventory=str(found))
 
 
 @pytest.fixture(scope="session")
