@@ -194,6 +194,22 @@ def maintenance(_: Context, state: str, app: str = "", env: str = "") -> None:
     end(verb.maintenance(state, app or None, env or None))
 
 
+@task(
+    positional=["action"],
+    help={
+        "action": "init (make what is missing), edit, or rotate NAME (a vault_ name, or vault-password)",
+        "name": "what rotate gives a new value; the option's name may be left out",
+        "forget": "with rotate: the old key of an app counts no more, and sessions end",
+        "env": ENV,
+    },
+)
+def secrets(_: Context, action: str, name: str = "", forget: bool = False, env: str = "") -> None:
+    """Make (init), change (edit) or renew (rotate NAME) the secrets of the inventory's vault."""
+    from windlass import secrets as verb
+
+    end(verb.secrets(action, name, env or None, forget))
+
+
 @task(iterable=["count"], help={"count": "NAME=COUNT; the option's name may be left out", "app": APP, "env": ENV})
 def scale(_: Context, count: list[str], app: str = "", env: str = "") -> None:
     """Set how many processes run (fab scale worker=4), in the inventory and at once; without a count, tell it."""
@@ -202,12 +218,14 @@ def scale(_: Context, count: list[str], app: str = "", env: str = "") -> None:
     end(verb.scale(count or [], app or None, env or None))
 
 
-def _counts_need_no_option() -> None:
-    """Make `fab scale worker=4 web=3` what invoke understands: it knows no list of words."""
+def _words_need_no_option() -> None:
+    """Make `fab scale worker=4 web=3` and `fab secrets rotate NAME` what invoke understands: it knows no such words."""
     parse = Program.parse_tasks
 
     def parsing(self: Any) -> None:
         words = self.core.unparsed
+        if words[:1] == ["secrets"] and len(words) > 2 and not words[2].startswith("-"):
+            words[2] = f"--name={words[2]}"
         if words[:1] == ["scale"]:
             words[:] = [f"--count={word}" if re.match(r"\w[\w-]*=", word) else word for word in words]
         parse(self)
@@ -233,10 +251,12 @@ def _refusing(parse: Callable[..., None]) -> Callable[..., None]:
                 said = "no command given"
             elif said.startswith("'maintenance' did not receive"):
                 said = "maintenance takes on or off"
+            elif said.startswith("'secrets' did not receive"):
+                said = "secrets takes init, edit or rotate NAME"
             raise Exit(f"error: {said}; fab --list and fab --help VERB say more", 2) from error
 
     return refusing
 
 
 _wrong_use_is_status_2()
-_counts_need_no_option()
+_words_need_no_option()

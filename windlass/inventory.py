@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from windlass import messages, specs, validation
+from windlass import messages, secrets_names, specs, validation
 from windlass.errors import InventoryError, WindlassError
 
 ROOT = specs.ROOT
@@ -77,13 +77,55 @@ class Environment:
 
 def load(name: str | None = None) -> Environment:
     """Read and check the inventory that `--env` names, or that ansible.cfg does."""
-    _configure()
+    configure()
     source = find(name)
     reader = _read(source)
     problems = reader.problems()
     if problems:
         raise InventoryError(problems)
     return reader.environment()
+
+
+def vault_secrets() -> list[tuple[str, Any]]:
+    """Return the vault's passwords: those that are configured, or the one that is typed at a terminal."""
+    configure()
+    secrets: list[tuple[str, Any]] = _loader(ask=False)._vault.secrets
+    if not secrets and sys.stdin.isatty():
+        secrets = _loader(ask=True)._vault.secrets
+    return secrets
+
+
+def vault_uses(directory: Path) -> list[secrets_names.Use]:
+    """Return every place of an inventory that takes something from the vault; its other mistakes are no matter here."""
+    configure()
+    reader = _Reader([directory], _loader_of_what_opens(directory))
+    seen = {use: None for variables in reader.variables.values() for use in secrets_names.uses(variables)}
+    return list(seen)
+
+
+def app_servers(directory: Path) -> int:
+    """Return on how many servers the apps run."""
+    group = _Reader([directory], _loader_of_what_opens(directory)).inventory.groups.get(GROUP)
+    return len(group.get_hosts()) if group else 0
+
+
+def _loader_of_what_opens(directory: Path) -> Any:
+    """Return a loader for the whole inventory: without a password as long as nothing in it is encrypted."""
+    if not any(_is_sealed(path) for path in directory.glob("*_vars/**/*") if path.is_file()):
+        return _sealed(_plain_loader())
+    loader = _loader(ask=False)
+    return loader if loader._vault.secrets or not sys.stdin.isatty() else _loader(ask=True)
+
+
+def _is_sealed(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(VAULT_HEADER)) == VAULT_HEADER
+
+
+def _plain_loader() -> Any:
+    from ansible.parsing.dataloader import DataLoader
+
+    return DataLoader()
 
 
 def check(sources: list[str], loader: Any) -> list[str]:
@@ -121,7 +163,7 @@ def _default() -> Path:
     return path
 
 
-def _configure() -> None:
+def configure() -> None:
     """Make Ansible read our ansible.cfg wherever `fab` was started, and refuse a key written twice."""
     if "ansible.constants" not in sys.modules and (ROOT / "ansible.cfg").exists():
         os.environ.setdefault("ANSIBLE_CONFIG", str(ROOT / "ansible.cfg"))
@@ -145,9 +187,7 @@ def _sealed(loader: Any) -> Any:
     read = loader.load_from_file
 
     def load(file_name: str, *args: Any, **named: Any) -> Any:
-        with Path(file_name).open("rb") as file:
-            encrypted = file.read(len(VAULT_HEADER)) == VAULT_HEADER
-        return {} if encrypted else read(file_name, *args, **named)
+        return {} if _is_sealed(Path(file_name)) else read(file_name, *args, **named)
 
     loader.load_from_file = load
     return loader

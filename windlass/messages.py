@@ -101,6 +101,143 @@ def vault_password_unreadable(reason: str) -> WindlassError:
     return WindlassError(reason.rstrip("."), "correct ANSIBLE_VAULT_PASSWORD_FILE, or unset it to be asked")
 
 
+def bad_secrets_action(word: str) -> WindlassError:
+    """`fab secrets` takes one of three words."""
+    return WindlassError(f"secrets takes init, edit or rotate, not {word!r}", "type fab secrets edit")
+
+
+def secrets_takes_no_name(action: str) -> WindlassError:
+    """`fab secrets edit NAME`."""
+    return WindlassError(f"secrets {action} takes no name", f"type fab secrets {action}")
+
+
+def rotate_what(known: list[str]) -> WindlassError:
+    """`fab secrets rotate` alone."""
+    there = f"the vault has {', '.join(known)}" if known else "the vault is empty"
+    return WindlassError("rotate which secret?", f"type fab secrets rotate NAME, or vault-password; {there}")
+
+
+def no_such_secret(name: str, known: list[str]) -> WindlassError:
+    """`fab secrets rotate` names what the vault does not have."""
+    return WindlassError(f"no secret {name} in the vault", did_you_mean(name, [*known, "vault-password"]))
+
+
+def secret_of_others(name: str, where: str) -> WindlassError:
+    """Its value is agreed with somebody else."""
+    hint = "change it there, then type fab secrets edit"
+    return WindlassError(f"{name} ({where}) is known to another party, who has to have the new one too", hint)
+
+
+def no_fallbacks(app: str, setting: str, name: str) -> WindlassError:
+    """The app would not know the old key any more."""
+    return WindlassError(
+        f"{app} has no setting {setting}_FALLBACKS, so every session would end with the old key",
+        f'add {setting}_FALLBACKS: "{{{{ {name}_fallbacks }}}}" to its env and type fab secrets init '
+        "(the app has to read it: docs/secrets.md), or end them with --forget",
+    )
+
+
+def key_with_space(name: str) -> WindlassError:
+    """The old key cannot be one word of a list."""
+    return WindlassError(
+        f"{name} has a space in it, and fallbacks are split at spaces", "end the sessions with --forget"
+    )
+
+
+def no_vault(path: Path) -> WindlassError:
+    """The inventory has no encrypted file."""
+    return WindlassError(f"{path}: there is no vault yet", "type fab secrets init")
+
+
+def vault_not_encrypted(path: Path) -> WindlassError:
+    """The secrets lie open."""
+    return WindlassError(f"{path}: not encrypted", f"type ansible-vault encrypt {path}, and change what was in git")
+
+
+def vault_not_text(path: Path) -> WindlassError:
+    """It was encrypted, but it is no text."""
+    return WindlassError(f"{path}: what is encrypted there is no text", "make it anew: move it away, fab secrets init")
+
+
+def vault_not_yaml(path: Path, line: int) -> WindlassError:
+    """What was typed is no YAML; its words are secrets."""
+    return WindlassError(f"{path}:{line}: no YAML", 'nothing was saved: write lines of vault_NAME: "value"')
+
+
+def vault_not_names(path: Path) -> WindlassError:
+    """The vault holds something else than names and values."""
+    return WindlassError(f"{path}: holds no names with values", 'nothing was saved: write lines of vault_NAME: "value"')
+
+
+def vault_bad_name(path: Path, line: int) -> WindlassError:
+    """A name of the vault does not say that it is one."""
+    return WindlassError(f"{path}:{line}: the name does not begin with vault_", "nothing was saved: write vault_NAME")
+
+
+def vault_name_twice(path: Path, line: int, name: str) -> WindlassError:
+    """Which of the two counts?"""
+    return WindlassError(f"{path}:{line}: {name} is there twice", "nothing was saved: delete one")
+
+
+def vault_not_plain(path: Path) -> WindlassError:
+    """A value cannot be changed without an understanding of what its owner meant."""
+    return WindlassError(f"{path}: not written as plain lines of names and values", "change it with fab secrets edit")
+
+
+def vault_changed_meanwhile(path: Path) -> WindlassError:
+    """Somebody else saved it first."""
+    return WindlassError(f"{path}: was changed by somebody else meanwhile", "nothing was saved: do it again")
+
+
+def editor_missing(command: str, reason: str) -> WindlassError:
+    """$EDITOR is no program."""
+    return WindlassError(f"the editor {command} cannot be started: {reason}", "set EDITOR to one that is installed")
+
+
+def editor_failed(command: str, status: int) -> WindlassError:
+    """The editor ended with an error: what it left may be half a file."""
+    return WindlassError(f"the editor {command} ended with status {status}", "nothing was saved: do it again")
+
+
+def no_password_file() -> WindlassError:
+    """The vault's password is typed, or not given at all."""
+    hint = "set ANSIBLE_VAULT_PASSWORD_FILE to its file, or type ansible-vault rekey"
+    return WindlassError("the vault's password is in no file that could get a new one", hint)
+
+
+def password_file_open(path: Path, mode: int) -> WindlassError:
+    """Others may read the vault's password."""
+    return WindlassError(f"{path}: others may read the vault's password (mode {mode:04o})", f"type chmod 600 {path}")
+
+
+def password_file_runs(path: Path) -> WindlassError:
+    """The file is a program that prints the password."""
+    hint = "use ansible-vault create and rekey with it, or make it a plain file: chmod 600"
+    return WindlassError(f"{path}: a program, whose password is not ours to make", hint)
+
+
+def password_file_empty(path: Path) -> WindlassError:
+    """There is no password in the file."""
+    return WindlassError(f"{path}: empty, and no vault password", "write the password into it, or delete it")
+
+
+def password_in_git(path: Path) -> WindlassError:
+    """Git has the vault's password."""
+    hint = "type git rm --cached with it, then fab secrets rotate vault-password: git keeps the old one"
+    return WindlassError(f"{path}: the vault's password is in version control", hint)
+
+
+def password_not_ignored(path: Path, ignore: Path) -> WindlassError:
+    """A line of .gitignore did not help."""
+    return WindlassError(f"{path}: git would take the vault's password", f"correct {ignore}, or keep it elsewhere")
+
+
+def single_values_sealed(path: Path) -> WindlassError:
+    """Values that are encrypted one by one cannot be encrypted anew as a file can."""
+    hint = "move them into vault.yml with fab secrets edit, then rotate"
+    return WindlassError(f"{path}: holds single values that are encrypted (!vault)", hint)
+
+
 def unreadable_inventory(where: str, reason: str) -> WindlassError:
     """Ansible could not read a file of the inventory."""
     return WindlassError(f"{where}: {reason.rstrip('.')}", "correct that file")

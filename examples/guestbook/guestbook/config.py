@@ -37,6 +37,8 @@ class Config:
     """What every environment shares."""
 
     SECRET_KEY = os.environ.get("SECRET_KEY")
+    # Sessions that a former key signed stay valid.
+    SECRET_KEY_FALLBACKS = os.environ.get("SECRET_KEY_FALLBACKS", "").split()
     SQLALCHEMY_DATABASE_URI = database_url(os.environ.get("DATABASE_URL", "sqlite:///guestbook.db"))
     SQLALCHEMY_ENGINE_OPTIONS = engine_options(SQLALCHEMY_DATABASE_URI)
 
