@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from windlass import messages
+from windlass.server import masking
 from windlass.server.errors import Failure
 from windlass.server.protocol import Events
 
@@ -48,7 +49,7 @@ def guarded(work: Work, events: Events, has_switched: Callable[[], bool]) -> boo
         return True
     except Exception as error:
         if not isinstance(error, Failure):
-            traceback.print_exc()
+            print(masking.masked(traceback.format_exc()), file=sys.stderr, flush=True)
         failure = _as_failure(error)
         failure.phase = failure.phase or events.phase_name
         failure.switched = failure.switched or has_switched()
@@ -79,7 +80,7 @@ class Kept(Events):
         super().send(event)
         if self.copy is not None:
             with contextlib.suppress(OSError):
-                os.write(self.copy, json.dumps(event).encode() + b"\n")
+                os.write(self.copy, json.dumps(masking.hidden(event)).encode() + b"\n")
 
 
 def run(job: Detached, errors: Path, out: Events) -> bool:
@@ -114,9 +115,9 @@ def _work(job: Detached, handle: int, errors: Path) -> NoReturn:
         if status == 0:
             job.later()
     except Failure as failure:
-        print(failure, file=sys.stderr, flush=True)
+        print(masking.masked(str(failure)), file=sys.stderr, flush=True)
     except Exception:
-        traceback.print_exc()
+        print(masking.masked(traceback.format_exc()), file=sys.stderr, flush=True)
     finally:
         os._exit(status)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from windlass import messages
-from windlass.server import envfile
+from windlass.server import envfile, masking
 from windlass.server.paths import Paths
 from windlass.server.settings import Settings
 
@@ -25,7 +25,9 @@ class Context:
 def app_values(paths: Paths) -> dict[str, str]:
     """Return what the owner set, secrets among it."""
     try:
-        return envfile.parse(paths.env.read_text())
+        values = envfile.parse(paths.env.read_text())
+        masking.learn(values)
+        return values
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from windlass.server import files, names
+from windlass.server import files, masking, names
 from windlass.server.paths import Paths
 
 STAMP = "%Y%m%dT%H%M%SZ"
@@ -57,6 +57,8 @@ class ReleaseLog:
     def add(self, release: str, **values: object) -> None:
         """Append what is now known of a release, durably."""
         entry = {"release": release, **values}
+        if "error" in entry:
+            entry["error"] = masking.hidden(entry["error"])
         self.entries.setdefault(release, {}).update(entry)
         handle = os.open(self.file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o640)
         try:

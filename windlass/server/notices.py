@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Mapping
 
 from windlass import messages
-from windlass.server import files
+from windlass.server import files, masking
 from windlass.server.environment import Context
 from windlass.server.job import Job
 from windlass.server.log import read_state
@@ -56,7 +56,7 @@ def send(context: Context, headline: str, details: Mapping[str, object]) -> None
     try:
         _let_go()
         shown = [f"{name}: {value}" for name, value in details.items() if value not in ("", None)]
-        lines = [*shown, f"server: {socket.gethostname()}"]
+        lines = [*map(masking.masked, shown), f"server: {socket.gethostname()}"]
         if wrong := _tried(lambda: _send(context, headline, lines)):
             _remember(context, wrong)
     finally:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from windlass import messages
-from windlass.server import names
+from windlass.server import masking, names
 from windlass.server.errors import Failure
 
 VERSION = 1
@@ -139,13 +139,14 @@ class Events:
     def __init__(self, handle: int, *, strict: bool = False) -> None:
         self.handle = handle
         self.strict = strict
+        self.plain = False  # for a command of the user's own, whose output is wanted as it is
         self.phase_name = ""
         self.on_phase: Callable[[str], None] = lambda name: None
         self.around: Callable[[str, str], None] = no_hooks
 
     def send(self, event: dict[str, object]) -> None:
-        """Write one event, whole."""
-        data = json.dumps(event).encode() + b"\n"
+        """Write one event, whole, without the secrets that are known."""
+        data = json.dumps(event if self.plain else masking.hidden(event)).encode() + b"\n"
         try:
             while data:
                 data = data[os.write(self.handle, data) :]

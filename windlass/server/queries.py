@@ -121,6 +121,7 @@ def run(context: Context, log: ReleaseLog, request: Request, events: Events) -> 
         environment.of_process(context, live, "run"),
     )
     events.phase_name = "run"
+    events.plain = True
     listener = select.poll()
     listener.register(events.handle, 0)
     outcome = runner.run(task, events.output, gone=lambda: bool(listener.poll(0)))
@@ -135,6 +136,7 @@ def logs(context: Context, request: Request, events: Events) -> dict[str, object
     if not sources:
         raise messages.no_log()
     events.phase_name = "logs"
+    environment.app_values(context.paths)  # what is secret in them is masked in the lines
     filtered = wanted if sources == [context.paths.log] else None
     followers = [Follower(path) for path in sources]
     lines = [line for follower in followers for line in follower.lines() if not filtered or filtered.search(line)]

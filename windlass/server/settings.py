@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from windlass import messages
-from windlass.server import names
+from windlass.server import masking, names
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,7 @@ def read(data: Mapping[str, object]) -> Settings:
     except TypeError:
         raise messages.settings_incomplete() from None
     _check(settings)
+    masking.learn({"index_url": settings.index_url})
     return settings
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from windlass import messages
-from windlass.server import environment, names, notices, runner, settings
+from windlass.server import environment, masking, names, notices, runner, settings
 from windlass.server.environment import Context
 from windlass.server.errors import Failure
 from windlass.server.log import now
@@ -102,6 +102,7 @@ class Occasion:
         self.stopped = True
 
     def _say(self, _stream: str, line: str) -> None:
+        line = masking.masked(line)
         if self.log is None or self.log.stdin is None:
             print(line, flush=True)
             return
@@ -155,7 +156,12 @@ class Occasion:
     def _mail(self, what: str, tail: list[str]) -> bool:
         app, host = self.context.settings.name, socket.gethostname()
         details = [f"{key}: {value}" for key, value in self.ended.items()]
-        lines = [f"command: {self.job.command}", *details, f"server: {host}", *(["", *tail] if tail else [])]
+        lines = [
+            f"command: {self.job.command}",
+            *details,
+            f"server: {host}",
+            *(["", *map(masking.masked, tail)] if tail else []),
+        ]
         if not self.plan.mail:
             return True
         try:
