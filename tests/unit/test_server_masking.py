@@ -31,7 +31,7 @@ def nothing_known() -> Iterator[None]:
         ("DATABASE_URL", "postgresql://u:p%40ssword@db/x", "u:p%40ssword@db/x", "u:********@db/x"),
         ("SECRET_KEY_FALLBACKS", "oldone1 oldone2", "oldone2", "********"),
         ("TLS_KEY", "-----BEGIN\nMIIEpAIBAAKCAQEA\n", "MIIEpAIBAAKCAQEA", "********"),
-        ("STRIPE", "sk_live_4eC39HqLyjWDarjtT1zdp7dc", "sk_live_4eC39HqLyjWDarjtT1zdp7dc", "********"),
+        ("PAYMENTS", "pay-4eC39Hq-LyjWDarjtT1zdp7dc", "pay-4eC39Hq-LyjWDarjtT1zdp7dc", "********"),
     ],
 )
 def test_a_secret_is_masked_however_it_is_written(name: str, value: str, line: str, shown: str):
