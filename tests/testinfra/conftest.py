@@ -7,6 +7,7 @@ runs those that `FILES` names, in that order.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,6 +65,13 @@ def is_of_the_first_server(item: pytest.Item) -> bool:
         return True
     host = item.callspec.params.get("_testinfra_host")
     return host is None or host.backend.get_pytest_id() == "ansible://one"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Print a failure when it happens: a run that is cut off has told it."""
+    if report.failed:
+        print(f"\n{report.nodeid}\n{report.longreprtext}", file=sys.__stderr__, flush=True)
 
 
 @pytest.fixture(scope="session")
