@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from windlass import messages, process_checks, release_checks
+from windlass import messages, process_checks, release_checks, web_checks
 from windlass.specs import Options
 
 # Names of an inventory that belong to others: Ansible's own, Molecule's, and the owner's free ones.
@@ -309,6 +309,7 @@ def _entry(entry: dict[str, Any], written: dict[str, Any], variables: Variables)
     yield from _folders(entry)
     yield from _let_through(entry)
     yield from process_checks.entry(entry)
+    yield from web_checks.entry(entry)
     yield from release_checks.entry(entry, variables.raw, variables.sealed)
     yield from _env(written.get("env") or {}, variables)
 

@@ -16,9 +16,12 @@ ROOT = Path(__file__).resolve().parents[2]
 # Secrets (a URL may hold one), and what the web server reads: a change there is no reason to start the app again.
 NOT_FOR_THE_PROGRAM = {
     "certificate",
+    "content_security_policy",
     "cron",
     "deploy_keys",
     "env",
+    "headers",
+    "limits",
     "maintenance_allow",
     "max_body_size",
     "notify",

@@ -11,7 +11,7 @@ import yaml
 from tests.support import project
 from tests.support.pages import pages, unknown
 
-NAMES = ["404", "502", "503", "504", "maintenance"]
+NAMES = ["404", "429", "502", "503", "504", "maintenance"]
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from playwright.sync_api import Page, sync_playwright
 from tests.support import project
 from tests.support.pages import pages
 
-NAMES = ["404", "502", "503", "504", "maintenance"]
+NAMES = ["404", "429", "502", "503", "504", "maintenance"]
 # 320 pixels is also what is left of 1280 for somebody who enlarges four times.
 SCREENS = {"wide": (1280, 800), "narrow": (320, 568)}
 SCHEMES = ("light", "dark")

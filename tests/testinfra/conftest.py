@@ -26,7 +26,7 @@ from tests.support.visitor import Visitor
 SCENARIO = os.environ.get("MOLECULE_SCENARIO_NAME", "default")
 FILES = {
     "default": ["test_site.py", "test_release.py", "test_maintenance.py", "test_provisioning.py", "test_recovery.py"],
-    "nginx": ["test_nginx.py", "test_nginx_pages.py", "test_nginx_releases.py"],
+    "nginx": ["test_nginx.py", "test_nginx_front.py", "test_nginx_pages.py", "test_nginx_releases.py"],
     # Those that look come first, and those that take away the way in last.
     "security": [
         "test_security_host.py",

@@ -132,10 +132,12 @@ def test_websockets_still_ask_for_an_upgrade_where_connections_are_kept(ask: Ask
 # An addition of the owner, which no run of ours wrote.
 
 
-def converge(inventory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+INSTALLS = "nginx : Have systemd start nginx again after a crash"
+
+
+def converge(inventory: Path, *arguments: str, start: str = INSTALLS) -> subprocess.CompletedProcess[str]:
     """Run the scenario's playbook again, from where the configuration is installed."""
-    command = [str(project.ROOT / ".venv/bin/ansible-playbook"), "-i", str(inventory)]
-    command += ["--start-at-task", "nginx : Have systemd start nginx again after a crash"]
+    command = [str(project.ROOT / ".venv/bin/ansible-playbook"), "-i", str(inventory), "--start-at-task", start]
     playbook = str(project.ROOT / "molecule/nginx/converge.yml")
     return subprocess.run(
         [*command, playbook, *arguments],

@@ -176,6 +176,41 @@ MISTAKES = {
         "main.yml:6: apps[0].maintenance_allow[0]: 192.0.2.0/255.255.255.0 is written in a way nginx cannot read; "
         "write 192.0.2.0/24",
     ),
+    "a policy without quotes": (
+        ("    env:", '    content_security_policy: {script-src: "self https://cdn.example.com"}\n    env:'),
+        "main.yml:6: apps[0].content_security_policy.script-src: self stands there without its quotes, "
+        "as if it were a host; write \"'self'\"",
+    ),
+    "unknown directive": (
+        ("    env:", "    content_security_policy: {scripts-src: \"'self'\"}\n    env:"),
+        "main.yml:6: apps[0].content_security_policy.scripts-src: unknown; did you mean script-src?",
+    ),
+    "two directives in one": (
+        ("    env:", "    content_security_policy: {script-src: \"'self'; object-src *\"}\n    env:"),
+        "main.yml:6: apps[0].content_security_policy.script-src: holds a character that sources cannot hold; "
+        "write them with a blank between two",
+    ),
+    "unknown header": (
+        ("    env:", "    headers: {Refferer-Policy: no-referrer}\n    env:"),
+        "main.yml:6: apps[0].headers.Refferer-Policy: unknown; did you mean Referrer-Policy?",
+    ),
+    "a variable in a header": (
+        ("    env:", "    headers: {Referrer-Policy: $host}\n    env:"),
+        "main.yml:6: apps[0].headers.Referrer-Policy: holds a character that a header cannot hold; "
+        "write printable ASCII without $ and \\",
+    ),
+    "two policies": (
+        (
+            "    env:",
+            "    headers: {Content-Security-Policy: ''}\n    content_security_policy: {img-src: '*'}\n    env:",
+        ),
+        "main.yml:7: apps[0].content_security_policy: is not looked at beside headers.Content-Security-Policy; "
+        "delete one of them",
+    ),
+    "a limit below nothing": (
+        ("    env:", "    limits: {connections: -1}\n    env:"),
+        "main.yml:6: apps[0].limits.connections: -1 will not do; write 0 to 100000",
+    ),
     "unknown service": (
         ("[postgresql]", "[postgres]"),
         "main.yml:5: apps[0].services[0]: postgres is not known; did you mean postgresql?",

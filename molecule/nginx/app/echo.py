@@ -13,6 +13,15 @@ SOCKET = Path(sys.argv[1])
 COLOUR = SOCKET.stem
 CONNECTIONS = itertools.count(1)
 SEEN: Counter[str] = Counter()
+OWN_HEADERS = {
+    "/own-headers": {
+        "Referrer-Policy": "no-referrer",
+        "Content-Security-Policy": "default-src https:",
+        "Cross-Origin-Opener-Policy": "unsafe-none",
+    },
+    "/own-frames": {"X-Frame-Options": "SAMEORIGIN"},
+    "/own-ancestors": {"Content-Security-Policy": "frame-ancestors https://other.test"},
+}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -57,8 +66,8 @@ class Handler(BaseHTTPRequestHandler):
         ).encode()
         self.send_response(404 if path == "/nowhere" else 200)
         self.send_header("Content-Type", "application/json")
-        if path == "/own-headers":
-            self.send_header("Referrer-Policy", "no-referrer")
+        for name, value in OWN_HEADERS.get(path, {}).items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
