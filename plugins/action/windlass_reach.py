@@ -5,6 +5,7 @@ It runs on the machine that runs Ansible and asks the server by shell: a fresh s
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -18,13 +19,18 @@ PROBE = (
     "echo windlass-in; command -v python3; command -v sudo; "
     "test -e /usr/lib/python3/dist-packages/apt/__init__.py && echo python3-apt; "
     "ls /var/lib/apt/lists/*Packages* >/dev/null 2>&1 && echo package-lists; "
+    "cat /etc/ssh/ssh_host_ed25519_key.pub 2>/dev/null; "
+    "ls /var/lib/windlass-guard 2>/dev/null | sed 's/^/windlass-pending-/'; "
     'if [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; then echo windlass-root; fi; true'
 )
+GUARD = "/usr/local/sbin/windlass-guard"
+
 NEEDED = ("python3", "sudo", "python3-apt", "package-lists")
 INSTALL = (
     "export DEBIAN_FRONTEND=noninteractive; apt-get -q -o DPkg::Lock::Timeout=300 update && "
     "apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends python3 python3-apt sudo"
 )
+TAKEN_BACK = 3  # exit status of windlass-guard confirm
 CHANGED_KEY = (
     "REMOTE HOST IDENTIFICATION HAS CHANGED",
     "Host key verification failed",
@@ -41,20 +47,33 @@ def known_host_name(host: str, port: int) -> str:
     return host if port == 22 else f"[{host}]:{port}"
 
 
+def shown_key(host: str, port: int, failure: str) -> str:
+    """Return the fingerprint of the key that a server shows: from what ssh said, or else by asking the server."""
+    told = re.search(r"fingerprint for the (\S+) key sent by the remote host is\s+(SHA256:\S+?)\.?\s", failure)
+    if told:
+        return f"{told[2]} ({told[1]})"
+    scan = ["ssh-keyscan", "-T", "10", "-p", str(port), "-t", "ed25519,rsa,ecdsa", host]
+    keys = subprocess.run(scan, capture_output=True, check=False, stdin=subprocess.DEVNULL).stdout
+    prints = subprocess.run(["ssh-keygen", "-l", "-f", "-"], input=keys, capture_output=True, check=False).stdout
+    words = [line.split() for line in prints.decode(errors="replace").splitlines()]
+    return ", ".join(f"{found[1]} {found[-1]}" for found in words if len(found) > 2) or "one that could not be read"
+
+
 def recorded_keys(name: str, known_hosts: Path) -> str:
     """Return the keys recorded for a host, as ``ssh-keygen -l`` prints them; empty for an unknown host."""
     if not known_hosts.exists():
         return ""
     command = ["ssh-keygen", "-l", "-F", name, "-f", str(known_hosts)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-    lines = [line for line in done.stdout.splitlines() if line and not line.startswith("#")]
-    return ", ".join(lines)
+    words = [line.split() for line in done.stdout.splitlines() if line and not line.startswith("#")]
+    return ", ".join(f"{found[2]} ({found[1]})" for found in words if len(found) > 2)
 
 
 class ActionModule(ActionBase):
-    """``windlass_reach``: users (tried in this order), known_hosts (path on this machine), fresh (bool).
+    """``windlass_reach``: users (tried in this order), known_hosts (path on this machine), fresh (bool), confirm.
 
-    A fresh connection is a login of its own, beside the one that Ansible keeps open.
+    A fresh connection is a login of its own, beside the one that Ansible keeps open. ``confirm`` names a guarded
+    change (windlass_guard) which stays if that login succeeds.
     """
 
     TRANSFERS_FILES = False
@@ -68,14 +87,19 @@ class ActionModule(ActionBase):
                 "users": {"type": "list", "elements": "str", "required": True},
                 "known_hosts": {"type": "path", "required": True},
                 "fresh": {"type": "bool", "default": False},
+                "confirm": {"type": "str", "choices": ["", "ssh", "firewall"], "default": ""},
             }
         )
         if self._connection.transport != "ssh":
             return {"changed": False, "user": args["users"][0], "key": ""}
-        if args["fresh"]:
+        self._fresh = bool(args["fresh"])
+        if self._fresh:
             self._prefer("-o ControlMaster=no -o ControlPath=none")
         try:
-            return self._reach(list(dict.fromkeys(args["users"])), Path(args["known_hosts"]))
+            found = self._reach(list(dict.fromkeys(args["users"])), Path(args["known_hosts"]))
+            if args["confirm"]:
+                self._confirm(found["user"], args["confirm"])
+            return found
         except RefusalError as refusal:
             return {"failed": True, "msg": str(refusal)}
 
@@ -84,7 +108,7 @@ class ActionModule(ActionBase):
         if new_key:
             known_hosts.parent.mkdir(parents=True, exist_ok=True)
             self._prefer(
-                "-o StrictHostKeyChecking=accept-new -o HashKnownHosts=no "
+                "-o StrictHostKeyChecking=accept-new -o HashKnownHosts=no -o HostKeyAlgorithms=^ssh-ed25519 "
                 + shlex.quote(f'-oUserKnownHostsFile="{known_hosts}"')
             )
         user, missing = self._first_user_let_in(users, known_hosts)
@@ -98,11 +122,15 @@ class ActionModule(ActionBase):
         refusals = []
         for user in users:
             said = self._ask(user, known_hosts)
+            self._record_lasting_key(said, known_hosts)
             if "windlass-in" not in said:
                 refusals.append(f"{user} (not let in)")
             elif "windlass-root" not in said:
                 refusals.append(f"{user} (sudo asks for a password)")
             else:
+                if not self._fresh and any(line.startswith("windlass-pending-") for line in said):
+                    # A run before this one ended too early: this one starts from what works.
+                    self._as_root(user, f"{GUARD} take-back")
                 programs = {Path(line).name for line in said}
                 return user, [program for program in NEEDED if program not in programs]
         raise RefusalError(
@@ -121,13 +149,23 @@ class ActionModule(ActionBase):
             return []
         return bytes(stdout).decode(errors="replace").split("\n")
 
+    def _record_lasting_key(self, said: list[str], known_hosts: Path) -> None:
+        """Record the server's Ed25519 key, told over a connection whose key is known: others are closed later."""
+        keys = [line.split()[:2] for line in said if line.startswith("ssh-ed25519 ")]
+        known = recorded_keys(self._name(), known_hosts)
+        if keys and known and "ED25519" not in known:
+            with known_hosts.open("a") as file:
+                file.write(" ".join([self._name(), *keys[0]]) + "\n")
+
     def _explain(self, failure: str, known_hosts: Path) -> None:
         """Raise unless the failure only says that this user is not let in."""
         host = self._option("host")
         if any(text in failure for text in CHANGED_KEY):
+            shown = shown_key(host, int(self._option("port") or 22), failure)
             raise RefusalError(
-                f"{host}: its host key is not the one in {known_hosts}. If the server was "
-                f"rebuilt, remove the old key: ssh-keygen -f {known_hosts} -R '{self._name()}'"
+                f"{host}: its host key has CHANGED: {recorded_keys(self._name(), known_hosts)} is recorded in "
+                f"{known_hosts}, it shows {shown}. If the server was reinstalled, and only then: "
+                f"ssh-keygen -f {known_hosts} -R '{self._name()}'"
             )
         if "Permission denied" in failure or "Too many authentication failures" in failure:
             return
@@ -139,11 +177,23 @@ class ActionModule(ActionBase):
     def _install(self, user: str) -> None:
         """Put on the server what every later task needs, and a mere check too: it asks in Python, and asks apt."""
         host = self._option("host")
-        prefix = "" if user == "root" else "sudo -n "
-        status, stdout, stderr = self._connection.exec_command(f"{prefix}sh -c '{INSTALL}'", sudoable=False)
+        status, said = self._as_root(user, INSTALL)
         if status:
-            said = bytes(stderr or stdout).decode(errors="replace").strip().splitlines() or ["no output"]
-            raise RefusalError(f"{host}: python3 could not be installed: {said[-1]}")
+            raise RefusalError(f"{host}: python3 could not be installed: {said}")
+
+    def _confirm(self, user: str, subject: str) -> None:
+        """Have a guarded change stay; it is too late when the guard has taken it back."""
+        status, said = self._as_root(user, f"{GUARD} confirm {subject}")
+        if status:
+            late = "the login came too late" if status == TAKEN_BACK else said
+            raise RefusalError(f"{self._option('host')}: the change could not be confirmed: {late}")
+
+    def _as_root(self, user: str, command: str) -> tuple[int, str]:
+        """Run a command with root's rights; return its status and the last line that it said."""
+        prefix = "" if user == "root" else "sudo -n "
+        status, stdout, stderr = self._connection.exec_command(f"{prefix}sh -c '{command}'", sudoable=False)
+        said = bytes(stderr or stdout).decode(errors="replace").strip().splitlines() or ["no output"]
+        return int(status), said[-1]
 
     def _name(self) -> str:
         return known_host_name(self._option("host"), int(self._option("port") or 22))

@@ -94,10 +94,15 @@ def address(inventory: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def scanner(whole_inventory: Path) -> Host:
+def apart(whole_inventory: Path) -> Path:
+    """Return the inventory of the stranger's machine."""
+    return whole_inventory.with_name(f"{whole_inventory.name}-apart") / "scanner.yml"
+
+
+@pytest.fixture(scope="session")
+def scanner(apart: Path) -> Host:
     """Return a stranger's machine in the server's network, on which one is root; the scanners are installed there."""
-    found = whole_inventory.with_name(f"{whole_inventory.name}-apart") / "scanner.yml"
-    return testinfra.get_host("ansible://scanner", ansible_inventory=str(found))
+    return testinfra.get_host("ansible://scanner", ansible_inventory=str(apart))
 
 
 @pytest.fixture(scope="session")
