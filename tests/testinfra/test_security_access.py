@@ -115,7 +115,9 @@ def test_one_who_tries_keys_is_shut_out_and_the_owner_is_not(scanner: Host, serv
         done 2>&1
     """
     scanner.check_output("printf '%%s' %s > /var/tmp/attack.sh", script)
-    scanner.check_output("systemd-run --quiet --collect --unit=attack sh -c 'sh /var/tmp/attack.sh > /var/tmp/attack.log'")
+    scanner.check_output(
+        "systemd-run --quiet --collect --unit=attack sh -c 'sh /var/tmp/attack.sh > /var/tmp/attack.log'"
+    )
     logins = 0
     while scanner.run("systemctl is-active attack").stdout.strip() == "active":
         assert server.try_run("true", seconds=30).returncode == 0, "the owner does not come in"
