@@ -46,6 +46,20 @@ def not_in_vault(value: str, names: dict[str, Any], sealed: bool) -> Iterator[st
         yield f"{missing} is not set anywhere; {hint}"
 
 
+def unfit(text: str) -> str:
+    """Return what a settings file cannot hold of a text, or nothing."""
+    if "\0" in text:
+        return "a NUL character, which no environment can"
+    return "a carriage return, which a settings file does not keep" if "\r" in text else ""
+
+
+def unfit_in_vault(value: str, names: dict[str, Any]) -> Iterator[str]:
+    """Say which secrets that a template takes cannot be a setting; their values are not shown."""
+    for name in sorted(set(_VAULT_NAME.findall(value)) & set(names)):
+        if isinstance(names[name], str) and (what := unfit(names[name])):
+            yield f"{name} holds {what}; write it without: fab secrets edit"
+
+
 def _hooks(app: dict[str, Any]) -> Iterator[Finding]:
     hooks = app.get("hooks") or {}
     for place, known in (("laptop", LAPTOP_HOOKS), ("server", HOOKS)):

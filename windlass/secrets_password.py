@@ -17,8 +17,8 @@ BYTES = 48
 NEW = ".new"
 
 
-def configured() -> Path | None:
-    """Return the file that Ansible is told of, by its environment or by ansible.cfg, or nothing."""
+def configured(directory: Path) -> Path | None:
+    """Return the file that Ansible is told of, by its environment or by ansible.cfg, for this inventory, or nothing."""
     from windlass.inventory import configure
 
     configure()
@@ -26,11 +26,9 @@ def configured() -> Path | None:
 
     if constants.DEFAULT_VAULT_PASSWORD_FILE:
         return Path(constants.DEFAULT_VAULT_PASSWORD_FILE).expanduser()
-    listed = list(constants.DEFAULT_VAULT_IDENTITY_LIST)
-    if len(listed) == 1:
-        source = str(listed[0]).rpartition("@")[2]
-        return None if source.startswith("prompt") else Path(source).expanduser()
-    return None
+    listed = [str(item).rpartition("@") for item in constants.DEFAULT_VAULT_IDENTITY_LIST]
+    named = [source for name, _, source in listed if len(listed) == 1 or name == directory.name]
+    return Path(named[0]).expanduser() if named and not named[0].startswith("prompt") else None
 
 
 def default(directory: Path) -> Path:
@@ -41,7 +39,7 @@ def default(directory: Path) -> Path:
 
 def prepare(directory: Path, screen: Screen) -> Any:
     """Return the secret of the password file, which is made if it is not there."""
-    told = configured()
+    told = configured(directory)
     path = told or default(directory)
     _keep_out_of_git(path, screen)
     if not path.exists():
@@ -77,7 +75,7 @@ def rotate(directory: Path, screen: Screen) -> None:
         raise messages.no_vault(main)
     if not vault.is_sealed(main):
         raise messages.vault_not_encrypted(main)
-    path = configured()
+    path = configured(directory)
     if path is None or not path.exists():
         raise messages.no_password_file()
     old = secret(path)

@@ -451,9 +451,11 @@ def _env(env: Any, variables: Variables) -> Iterator[Finding]:
             yield ("env", name), f"must be text or a number, not {_described(value)}; write it in quotes"
         elif not isinstance(value, int | float) and not is_text(value):
             yield ("env", name), f'must be text or a number; write "{value}" with quotes'
-        elif isinstance(value, str) and "\0" in value:
-            yield ("env", name), "holds a NUL character, which no environment can; write it without"
+        elif isinstance(value, str) and (what := release_checks.unfit(value)):
+            yield ("env", name), f"holds {what}; write it without"
         elif is_template(value):
+            for message in release_checks.unfit_in_vault(value, variables.raw):
+                yield ("env", name), message
             for message in release_checks.not_in_vault(value, variables.raw, variables.sealed):
                 yield ("env", name), message
 

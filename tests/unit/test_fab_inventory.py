@@ -245,6 +245,11 @@ MISTAKES = {
         ("FLASK_CONFIG: unix", 'FLASK_CONFIG: "a\\0b"'),
         "main.yml:7: apps[0].env.FLASK_CONFIG: holds a NUL character, which no environment can; write it without",
     ),
+    "setting with a carriage return": (
+        ("FLASK_CONFIG: unix", 'FLASK_CONFIG: "a\\r"'),
+        "main.yml:7: apps[0].env.FLASK_CONFIG: holds a carriage return, which a settings file does not keep; "
+        "write it without",
+    ),
     "list setting": (
         ("FLASK_CONFIG: unix", "HOSTS: [a, b]"),
         "main.yml:7: apps[0].env.HOSTS: must be text or a number, not a list; write it in quotes",
@@ -465,6 +470,14 @@ def in_a_fresh_process(place: Place, **environment: str) -> subprocess.Completed
         text=True,
         check=False,
     )
+
+
+@pytest.mark.parametrize(("written", "what"), [("s3\\rcret", "a carriage return"), ("s3\\0cret", "a NUL character")])
+def test_a_secret_that_no_setting_can_hold_is_refused_without_its_value(place: Place, written: str, what: str) -> None:
+    place.write("group_vars/all/vault.yml", f'vault_guestbook_secret_key: "{written}"\n')
+    refusal = place.refusal()
+    assert f"apps[0].env.SECRET_KEY: vault_guestbook_secret_key holds {what}" in refusal
+    assert "cret;" not in refusal and "s3" not in refusal.replace(str(place.path), "")
 
 
 def test_a_wrong_or_missing_vault_password_is_one_line(place: Place, tmp_path: Path) -> None:

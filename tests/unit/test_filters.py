@@ -39,6 +39,7 @@ AWKWARD = [
     "$HOME `id` $(id)",
     "ünïcödé 🦊",
     "a=b",
+    "100% %(x)s %n",
     "\t",
 ]
 

@@ -31,6 +31,7 @@ class Plan:
     key: str
     local: bool
     wants_gunicorn: bool = False
+    hashed: bool = False  # what is installed has to be what the hashes say, all of it
 
 
 def plan(context: Context, release: Path, processes: dict[str, str]) -> Plan:
@@ -43,11 +44,14 @@ def plan(context: Context, release: Path, processes: dict[str, str]) -> Plan:
     wants_gunicorn = command.uses_gunicorn(processes["web"])
     python = settings.python or str(context.paths.python.resolve())  # a new Debian brings a new one
     parts = [kind, python, settings.index_url, str(wants_gunicorn), *sorted(extra)]
-    for name in (source, LOCK, PROJECT, *_included(folder, source)):
+    included = _included(folder, source)
+    for name in (source, LOCK, PROJECT, *included):
         path = folder / name
         parts.append(path.read_text(errors="replace") if path.is_file() else "")
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    return Plan(kind, source, tuple(extra), digest, _is_local(folder, kind, text), wants_gunicorn)
+    texts = [text, *((folder / name).read_text(errors="replace") for name in included if (folder / name).is_file())]
+    hashed = kind == "requirements" and any("--hash=" in text for text in texts)
+    return Plan(kind, source, tuple(extra), digest, _is_local(folder, kind, text), wants_gunicorn, hashed)
 
 
 def _source(folder: Path, named: str) -> tuple[str, str]:
@@ -141,7 +145,7 @@ def commands(paths: Paths, chosen: Plan, release: Path, *, copied: bool) -> list
         return []
     install = {
         "lock": ["sync", "--locked", "--no-dev", "--inexact", *compiled],
-        "requirements": [*pip, *compiled, "-r", chosen.source],
+        "requirements": [*pip, *compiled, *(["--require-hashes"] if chosen.hashed else []), "-r", chosen.source],
         "project": [*pip, *compiled, *(["-e", "."] if chosen.local else ["-r", PROJECT])],
     }
     lines = [[*uv, *install[chosen.kind]]]
