@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pytest
 
-from windlass.server import envfile
+from windlass.server import envfile, lock
 from windlass.server.errors import Failure
 from windlass.server.paths import Paths
 from windlass.server.processes.probe import _Unix
@@ -182,6 +182,10 @@ class Server:
 
     def states(self) -> dict[str, str]:
         return {process.group: process.state for process in self.supervisor.processes()}
+
+    def settle(self) -> None:
+        """Wait until nobody is at work, nor at what is done when the result has been told."""
+        self.wait_for(lambda: lock.holder(self.paths.lock) is None, 30)
 
     def is_supervised(self) -> bool:
         try:

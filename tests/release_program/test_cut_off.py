@@ -20,8 +20,13 @@ POINTS = [
     ("processes.workers.Workers.replace", 1),
     ("processes.workers.Workers._exchange", 1),
     ("processes.workers.Workers.check", 1),
-    ("rollout.switch.Switch.complete", 1),
     ("job.prune", 1),
+]
+# The same, when the result has been told and the colour that was left is on its way down.
+LATER = [
+    ("rollout.colours.Colours.stop", 2),
+    ("processes.supervisor.Supervisor.stop", 2),
+    ("rollout.switch.Switch.complete", 1),
 ]
 DIES = """
 import os, signal
@@ -38,6 +43,7 @@ def dies(*arguments, **named):
 owner.{name} = dies
 """
 cut_off = pytest.mark.parametrize(("where", "number"), POINTS, ids=[f"{name}-{number}" for name, number in POINTS])
+cut_off_later = pytest.mark.parametrize(("where", "number"), LATER, ids=[name for name, _ in LATER])
 
 
 @pytest.fixture
@@ -99,3 +105,40 @@ def test_a_server_that_loses_power_boots_into_one_release(
     live.boot()
     supervisord(live)
     live.wait_for(lambda: is_entire(live), 30)
+
+
+def dies_later(server: Server, breaking: Callable[..., None], where: str, number: int) -> None:
+    """Deploy with a program that dies when it has told that all went well."""
+    server.settle()
+    breaking(where, number)
+    said = deploy(server)[-1]
+    assert said["ok"] is True, said
+    server.settle()
+    assert server.paths.intent.exists(), "it did not die there"
+    breaking(where, 0)
+
+
+@cut_off_later
+def test_what_a_program_leaves_that_is_killed_after_its_result_the_next_one_clears_up(
+    live: Server, breaking: Callable[..., None], where: str, number: int
+) -> None:
+    dies_later(live, breaking, where, number)
+    assert live.get() == (200, f"v{live.commits}")
+    assert live.ask("restart").ok
+    live.wait_for(lambda: is_entire(live), 30)
+
+
+@cut_off_later
+def test_a_power_cut_after_the_result_boots_into_the_new_release_alone(
+    live: Server,
+    breaking: Callable[..., None],
+    supervisord: Callable[[Server], subprocess.Popen[bytes]],
+    where: str,
+    number: int,
+) -> None:
+    dies_later(live, breaking, where, number)
+    live.lose_power()
+    live.boot()
+    supervisord(live)
+    live.wait_for(lambda: is_entire(live), 30)
+    assert live.answers(f"v{live.commits}")

@@ -31,6 +31,7 @@ def test_deploys_and_rollbacks_go_back_and_forth_and_never_onto_a_bad_release(se
     first = server.deploy(app_files("one")).data["release"]
     second = server.deploy(app_files("two")).data["release"]
     assert server.get() == (200, "two")
+    server.settle()
     assert set(server.states()) == {"demo-web-green", "demo-worker"}
     assert server.ask("rollback").data["release"] == first
     assert server.get() == (200, "one")

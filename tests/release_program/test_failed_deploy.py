@@ -28,6 +28,7 @@ def unchanged(live: Server) -> Iterator[None]:
     assert live.get() == (200, "one")
     assert after["release"] == before["release"]
     assert {item["release"] for item in after["processes"]} == {before["release"]}
+    live.settle()
     assert set(live.states()) == LIVE | ({"demo-web-green"} & {f"demo-web-{after['colour']}"})
     assert [path.name for path in live.paths.releases.iterdir()] == [before["release"]]
     assert list((live.paths.state / "incoming").iterdir()) == []

@@ -43,4 +43,5 @@ def test_a_disk_that_fills_up_is_told_and_undone(small: Server) -> None:
     small.configure(build="")
     assert small.deploy(app_files("three")).ok
     assert small.get() == (200, "three")
+    small.settle()
     assert set(small.states()) == {"demo-web-green", "demo-worker"}

@@ -171,6 +171,7 @@ def test_a_scheduler_that_was_left_behind_and_does_not_stop_is_killed(
 def test_a_scheduler_runs_on_the_first_host_alone(server: Server) -> None:
     server.configure(first_host=False, processes={"scheduler": "sleep 1000"})
     assert server.deploy(app_files() | {"Procfile": PROCFILE}).ok
+    server.settle()
     assert set(server.states()) == {"demo-web-blue", "demo-worker"}
     server.configure(first_host=True)
     assert server.ask("restart").ok

@@ -163,6 +163,7 @@ def test_a_rollback_while_the_old_release_is_warm_starts_nothing_and_takes_a_mom
     assert watched.get() == (200, "one")
     assert watched.releases()[0]["status"] == "bad"
     watched.wait_for(lambda: has_ended(watching))
+    watched.settle()
     assert set(watched.states()) == {"demo-web-blue", "demo-worker"}
     assert watched.releases()[0]["release"] == new
 
@@ -232,6 +233,7 @@ def test_a_watcher_that_is_ended_is_cleared_up_by_the_next_deploy(watched: Serve
     assert watched.get() == (200, "two")
     watched.configure(watch_seconds=0)
     assert watched.deploy(app_files("three")).ok
+    watched.settle()
     assert set(watched.states()) == {"demo-web-blue", "demo-worker"}
     assert not watched.paths.watch.exists()
 

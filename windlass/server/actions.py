@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,6 +11,7 @@ from windlass.server import checks, detach, files, job, lock, settings
 from windlass.server.building import build, upload
 from windlass.server.database import going_back, phases
 from windlass.server.environment import Context
+from windlass.server.errors import Failure
 from windlass.server.job import Job
 from windlass.server.log import ReleaseLog, now, read_state
 from windlass.server.processes import scale
@@ -23,13 +22,6 @@ from windlass.server.rollout.signs import Signs
 from windlass.server.rollout.watch import Watcher
 
 RELEASE_NOTHING = ("restart", "scale")
-
-
-@dataclass
-class Later:
-    """What goes on when the result has been told: the watch."""
-
-    run: Callable[[], None] = lambda: None
 
 
 def perform(context: Context, request: Request, stream: BinaryIO, out: Events) -> bool:
@@ -70,22 +62,30 @@ def perform(context: Context, request: Request, stream: BinaryIO, out: Events) -
 
 def _detach(work: Job, target: str, out: Events) -> bool:
     paths, before = work.context.paths, work.log.state
-    later = Later()
 
     def go(events: Events) -> dict[str, object]:
-        data = _go(work, target, events, later)
+        data = _go(work, target, events)
         if work.request.watch:
-            later.run()
+            _finish(work)
         return data
 
     detached = detach.Detached(
         work=go,
-        later=lambda: later.run(),
+        later=lambda: None if work.request.watch else _finish(work),
         let_go=work.lock.close,
         mend=lambda: _mend(work),
         has_switched=lambda: read_state(paths) != before,
     )
     return detach.run(detached, paths.state / "errors", out)
+
+
+def _finish(work: Job) -> None:
+    """Do what nobody waits for: the end of the colour that was left, then the watch, for which the lock is free."""
+    try:
+        work.end()
+    finally:
+        work.lock.release()
+    work.watch()
 
 
 def _mend(work: Job) -> None:
@@ -102,22 +102,27 @@ def _archive(work: Job) -> Path:
     return work.context.paths.state / "incoming" / "archive"
 
 
-def _go(work: Job, target: str, events: Events, later: Later) -> dict[str, object]:
+def _go(work: Job, target: str, events: Events) -> dict[str, object]:
+    """Do it; the lock stays with what is done later, and goes with a failure."""
     events.on_phase = lambda name: work.lock.tell(phase=name)
     work.events = events
     _with_hooks(work, events, target)
     try:
         if work.request.action == "deploy":
-            data = _deploy(work, target, later)
+            data = _deploy(work, target)
         else:
             data = {"rollback": _rollback, "restart": _restart, "scale": scale.apply}[work.request.action](work, target)
         _tell(work, target)
+        work.lock.tell(told=True)
         return data | ({"failed_hooks": work.failed_hooks} if work.failed_hooks else {})
     except BaseException as error:
-        _tell(work, target, error)
+        try:
+            _tell(work, target, error)
+            with contextlib.suppress(Failure, OSError):  # the first error counts
+                work.end()
+        finally:
+            work.lock.release()
         raise
-    finally:
-        work.lock.release()
 
 
 def _with_hooks(work: Job, events: Events, release: str = "") -> None:
@@ -166,7 +171,7 @@ def _rollback_target(log: ReleaseLog, to: str) -> str:
     return to
 
 
-def _deploy(work: Job, release: str, later: Later) -> dict[str, object]:
+def _deploy(work: Job, release: str) -> dict[str, object]:
     request, log = work.request, work.log
     values = {"commit": request.commit, "version": request.version, "by": request.by, "started": now()}
     log.add(release, status="building", **values)
@@ -176,7 +181,7 @@ def _deploy(work: Job, release: str, later: Later) -> dict[str, object]:
             builder.build(_archive(work))
         files.remove(_archive(work))
         phases.run(work, release)
-        return _roll_out_watched(work, release, later)
+        return _roll_out_watched(work, release)
     except BaseException as error:
         files.remove(_archive(work))
         log.read()
@@ -187,7 +192,7 @@ def _deploy(work: Job, release: str, later: Later) -> dict[str, object]:
         raise
 
 
-def _roll_out_watched(work: Job, release: str, later: Later) -> dict[str, object]:
+def _roll_out_watched(work: Job, release: str) -> dict[str, object]:
     """Take a release live, and keep the one before it ready while the new one is watched."""
     old, seconds = work.log.state, work.context.settings.watch_seconds
     if not old.release or seconds <= 0:
@@ -196,7 +201,7 @@ def _roll_out_watched(work: Job, release: str, later: Later) -> dict[str, object
     watcher = Watcher(work, Signs(work.context, work.supervisor, rollout.new), _switch_back)
     data = _roll_out(work, rollout)
     watcher.begin(rollout.new, old, rollout.colours.pid)
-    later.run = watcher.run
+    work.watch = watcher.run
     work.events.note(messages.note_watched(release, old.release, seconds))
     return data
 
@@ -209,6 +214,7 @@ def _switch_back(work: Job, old: str) -> None:
     if not rollout.colours.is_warm(rollout.new):
         raise messages.not_ready(rollout.new.release)
     rollout.run()
+    rollout.end()
 
 
 def _rollback(work: Job, release: str) -> dict[str, object]:
@@ -243,6 +249,7 @@ def _roll_out(work: Job, rollout: Rollout) -> dict[str, object]:
     """Take a built release live, write that down and make room."""
     previous, release = rollout.old.release, rollout.new.release
     rollout.run()
+    work.end = rollout.end
     with work.events.phase("record"):
         values = {"seconds": work.seconds} if work.request.action == "deploy" else {}
         work.log.add(release, status="good", finished=now(), **values)

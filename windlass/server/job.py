@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from windlass import messages
@@ -18,9 +19,16 @@ from windlass.server.protocol import Events, Request
 from windlass.server.rollout import links, maintenance, recovery
 
 
+def nothing() -> None:
+    """Do nothing."""
+
+
 @dataclass
 class Job:
-    """One deploy, rollback or restart, by the holder of the lock."""
+    """One deploy, rollback or restart, by the holder of the lock.
+
+    When the result has been told, `end` is done before the lock is given back, and `watch` after it.
+    """
 
     context: Context
     request: Request
@@ -29,6 +37,8 @@ class Job:
     events: Events
     supervisor: Supervisor
     failed_hooks: list[str] = field(default_factory=list)
+    end: Callable[[], None] = nothing
+    watch: Callable[[], None] = nothing
     started: float = field(default_factory=time.monotonic)
 
     @property

@@ -75,14 +75,14 @@ def take(path: Path, note: dict[str, object], waits: Callable[[Held], bool] = re
 
 
 def ends_at_once(held: Held) -> bool:
-    """Whether it is but the end of a watch that has the lock: nobody is refused for that."""
-    return held.get("action") == "watch"
+    """Whether whoever has the lock has told its result, or but ends a watch: nobody is refused for that."""
+    return held.get("action") == "watch" or bool(held.get("told"))
 
 
 class Waiting:
     """Wait for the lock as long as the client does, and say for whom, at once and every 30 s.
 
-    Without `wait` only the end of a watch is waited for: nobody else is at work then.
+    Without `wait` only one that `ends_at_once` is waited for: nobody is at work then.
     """
 
     def __init__(self, out: Events, *, wait: bool) -> None:

@@ -65,13 +65,19 @@ def status(context: Context, log: ReleaseLog) -> dict[str, object]:
         "colour": live.colour or None,
         "processes": [_process(item, prefix) for item in found],
         "cron": jobs.status(paths),
-        "deploy": lock.holder(paths.lock),
+        "deploy": _under_way(paths),
         "maintenance": paths.maintenance.exists(),
         "watch": _watch(paths),
         "switched_back": _switched_back(log),
         "queue": sockets.queue(paths.socket(live.colour)) if live.colour else 0,
         "disk": {"free": usage.free, "total": usage.total, "releases": len(log.on_disk())},
     }
+
+
+def _under_way(paths: Paths) -> dict[str, object] | None:
+    """Say what is done just now; of what has told its result nothing is left that anybody waits for."""
+    held = lock.holder(paths.lock)
+    return None if held and held.get("told") else held
 
 
 def _watch(paths: Paths) -> dict[str, object] | None:

@@ -46,7 +46,9 @@ def apply(work: Job, release: str) -> dict[str, object]:
     try:
         work.context = Context(before.paths, settings.load(before.paths.settings))
         if environment.workers(work.context.settings) != environment.workers(before.settings):
-            Rollout(work, release, only_changed=True).run()
+            rollout = Rollout(work, release, only_changed=True)
+            rollout.run()
+            work.end = rollout.end
         else:
             with work.events.phase("retire"):
                 _change_workers(work, release)

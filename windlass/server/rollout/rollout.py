@@ -70,6 +70,16 @@ class Rollout:
             self._drain()
         with events.phase("retire"):
             self._retire()
+        if self.keep or self.anew:
+            self.end()
+
+    def end(self) -> None:
+        """Have the old colour end, unless it is kept: nobody waits for that, and what is cut off in it is completed.
+
+        Not so where the database was changed between the two: the old code is gone before visitors come back.
+        """
+        if self.old.release and not self.keep:
+            self.colours.stop(self.old.colour)
         self.switch.complete()
 
     def _make_ready(self) -> None:
@@ -111,7 +121,7 @@ class Rollout:
             self.job.events.note(messages.note_requests_cut(self.settings.request_timeout))
 
     def _retire(self) -> None:
-        """Bring the other processes to the new release, then stop the old colour unless it is kept."""
+        """Bring the other processes to the new release."""
         self.said = Watch(self.context, sorted({program.process for program in self.workers.of(self.new.release)}))
         try:
             wanted = self._wanted(self.new)
@@ -120,15 +130,6 @@ class Rollout:
         except Failure as failure:
             self._explain(failure)
             self._go_back(failure)
-            raise
-        try:
-            if self.old.release and not self.keep:
-                self.colours.stop(self.old.colour)
-            self.workers.check(self.new.release)
-        except Failure as failure:
-            failure.switched = True
-            self.switch.complete()
-            self._explain(failure)
             raise
 
     def _go_back(self, failure: Failure) -> None:
