@@ -240,7 +240,7 @@ def test_the_packed_program_has_the_same_bytes_each_time_and_runs(tmp_path: Path
     program = tmp_path / "windlass"
     assert pack.pack(program)
     assert not pack.pack(program)
-    assert program.read_bytes().startswith(b"#!/usr/bin/python3 -I\n")
+    assert program.read_bytes().startswith(b"#!/bin/sh\n")
     request = json.dumps({"protocol": 1, "action": "status", "app": "no-such-app"})
     found = subprocess.run(
         [sys.executable, "-I", str(program)], input=request, capture_output=True, text=True, check=False
@@ -254,17 +254,17 @@ def test_the_installed_program_is_compiled_once_and_then_starts_from_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program, place = tmp_path / "windlass", tmp_path / "unpacked"
-    main = pack.MAIN.replace(pack.INSTALLED, str(program)).replace(pack.UNPACKED, str(place))
-    monkeypatch.setattr(pack, "MAIN", main)
+    for name in ("HEAD", "MAIN"):
+        text = getattr(pack, name).replace(pack.INSTALLED, str(program)).replace(pack.UNPACKED, str(place))
+        monkeypatch.setattr(pack, name, text.replace("/usr/bin/python3", sys.executable))
     pack.pack(program)
-    command = [sys.executable, "-I", str(program), "x"]
-    assert subprocess.run(command, capture_output=True, check=False).returncode == 2
+    assert subprocess.run([program, "x"], capture_output=True, check=False).returncode == 2
     (found,) = place.iterdir()
     assert list(found.glob("windlass/server/__pycache__/main.*.pyc"))
     assert {path.stat().st_mode & 0o022 for path in place.rglob("*")} == {0}
     shutil.rmtree(found / "windlass/server/__pycache__")
     (found / "windlass/server/main.py").write_text("def main(): return 42\n")
-    assert subprocess.run(command, capture_output=True, check=False).returncode == 42
+    assert subprocess.run([program, "x"], capture_output=True, check=False).returncode == 42
 
 
 @pytest.mark.parametrize("target", ["x]\n[program:demo-worker]\nuser=root\n.sock", "../blue", ".sock"])

@@ -211,7 +211,7 @@ def _switch_back(work: Job, old: str) -> None:
     work.events.around = lambda _when, _phase: None  # the owner's hooks are those of the deploy, which is over
     work.context = Context(work.context.paths, settings.load(work.context.paths.settings))  # scaled meanwhile, perhaps
     rollout = Rollout(work, old, back=True)
-    if not rollout.colours.is_warm(rollout.new):
+    if not rollout.colours.warm(rollout.new):
         raise messages.not_ready(rollout.new.release)
     rollout.run()
     rollout.end()

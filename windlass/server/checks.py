@@ -7,6 +7,7 @@ import shutil
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from windlass import messages
@@ -36,21 +37,24 @@ class Check:
         return {"name": self.name, "ok": self.ok, "message": self.message, "hint": self.hint}
 
 
-def all_checks(context: Context, *, size: int = 0, with_lock: bool = True) -> list[Check]:
-    """Look at everything that a release needs; `size` is the archive's, in bytes."""
-    found = [_guard("lock", lambda: _lock(context))] if with_lock else []
-    parts: list[tuple[str, Callable[[Context], str]]] = [
-        ("settings", _settings),
-        ("uv", _uv),
-        ("python", _python),
-        ("supervisor", _supervisor),
-        ("nginx", _nginx),
-    ]
-    found += [_guard("disk", lambda: _disk(context, size)), _guard("inodes", lambda: _inodes(context))]
-    found += [_guard(name, lambda context=context, look=look: look(context)) for name, look in parts]  # type: ignore[misc]
-    for service in context.settings.services:
-        found.append(_guard(service, lambda service=service: _service(context, service)))  # type: ignore[misc]
-    return found
+def all_checks(context: Context) -> list[Check]:
+    """Look at everything that a release needs."""
+    return [_guard(name, look) for name, look in _looks(context).items()]
+
+
+def _looks(context: Context, size: int = 0) -> dict[str, Callable[[], str]]:
+    """Return by name how each thing is looked at; `size` is the archive's, in bytes."""
+    return {
+        "lock": partial(_lock, context),
+        "disk": partial(_disk, context, size),
+        "inodes": partial(_inodes, context),
+        "settings": partial(_settings, context),
+        "uv": partial(_uv, context),
+        "python": partial(_python, context),
+        "supervisor": partial(_supervisor, context),
+        "nginx": partial(_nginx, context),
+        **{service: partial(_service, context, service) for service in context.settings.services},
+    }
 
 
 def require(context: Context, size: int = 0, *, build: bool = True) -> None:
@@ -58,9 +62,9 @@ def require(context: Context, size: int = 0, *, build: bool = True) -> None:
 
     What is built already needs less: no full disk and no service that is down keeps anybody from going back.
     """
-    found = all_checks(context, size=size, with_lock=False)
-    for check in found if build else [item for item in found if item.name in ALWAYS]:
-        if not check.ok:
+    for name, look in _looks(context, size).items():
+        wanted = name in ALWAYS or (build and name != "lock")
+        if wanted and not (check := _guard(name, look)).ok:
             raise messages.check_failed(check.name, check.message, check.hint)
 
 

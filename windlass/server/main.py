@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+
+from windlass.server.rollout import standby
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
-def main(prefix: Path = Path("/")) -> int:
+def main(prefix: Path | str = "") -> int:
     """Serve the request on stdin, or launch a process; return the exit status."""
+    if sys.argv[1:]:
+        from pathlib import Path
+
+        return _called(Path(prefix or "/"))
+    line = sys.stdin.buffer.readline(standby.LIMIT)
+    status = standby.hand_over(prefix, line)
+    return status_of(prefix or "/", line) if status is None else status
+
+
+def _called(prefix: Path) -> int:
+    """Do what the arguments say."""
     if sys.argv[1:2] == ["launch"]:
         from windlass.server.processes.launch import launch
 
@@ -24,25 +40,33 @@ def main(prefix: Path = Path("/")) -> int:
         from windlass.server.schedule.timers import timers
 
         return timers(prefix, sys.argv[2:])
-    only = sys.argv[2] if sys.argv[1:2] == ["deploy-only"] and len(sys.argv) == 3 else ""
-    if sys.argv[1:] and not only:
-        print("usage: windlass [deploy-only APP] < REQUEST (one line of JSON)", file=sys.stderr)
-        return 2
+    if sys.argv[1:2] == ["deploy-only"] and len(sys.argv) == 3:
+        return status_of(prefix, sys.stdin.buffer.readline(standby.LIMIT), only=sys.argv[2])
+    print("usage: windlass [deploy-only APP] < REQUEST (one line of JSON)", file=sys.stderr)
+    return 2
+
+
+def status_of(prefix: Path | str, line: bytes, *, only: str = "") -> int:
+    """Do what a request asks for, and return the exit status.
+
+    `only` is the app whose pipeline asks, which may do nothing but deploy it.
+    """
+    from pathlib import Path
+
     try:
-        return 0 if _serve(prefix, only) else 1
+        return 0 if _serve(Path(prefix), line, only) else 1
     except ConnectionError:
         return 1
 
 
-def _serve(prefix: Path, only: str) -> bool:
-    """Answer the one request on stdin; `only` is the app whose pipeline asks, which may do nothing but deploy it."""
+def _serve(prefix: Path, line: bytes, only: str) -> bool:
     from windlass import messages
     from windlass.server import protocol
     from windlass.server.errors import Failure
 
     out = protocol.Events(sys.stdout.fileno(), strict=True)
     try:
-        request = protocol.parse(sys.stdin.buffer.readline(protocol.REQUEST_LIMIT))
+        request = protocol.parse(line)
         if only:
             protocol.require_deploy_of(only, request)
         return _answer(prefix, request, out)

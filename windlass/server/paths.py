@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from windlass.server.rollout.standby import NAME
+
 
 @dataclass(frozen=True)
 class Paths:
@@ -27,6 +29,11 @@ class Paths:
     def notify(self) -> Path:
         """Where notices go, with the secret address of a webhook; root only, and there only when there is one."""
         return self.prefix / "etc/windlass" / f"{self.app}.notify.json"
+
+    @property
+    def standby(self) -> Path:
+        """The socket at which a watcher takes a rollback, in a folder of root's own."""
+        return self.state / NAME
 
     @property
     def unsent(self) -> Path:

@@ -15,7 +15,6 @@ from windlass.server import masking, names
 from windlass.server.errors import Failure
 
 VERSION = 1
-REQUEST_LIMIT = 64 * 1024
 ARCHIVE_LIMIT = 4 * 1024**3
 MOST = 100
 SWITCHES = ("release_command", "follow", "wait", "watch", "downgrade", "restore_snapshot", "confirmed", "on")
@@ -193,4 +192,4 @@ class Events:
 
     def result(self, data: dict[str, object]) -> None:
         """End with success."""
-        self.send({"event": "result", "ok": True, "data": data})
+        self.send({"event": "result", "ok": True, "data": data, "at": round(time.time(), 4)})

@@ -47,17 +47,17 @@ class Colours:
         found = self.process(colour)
         return found is not None and found.state in UP
 
-    def is_warm(self, state: State) -> bool:
-        """Say whether a release stands ready in a colour, so that visitors can be sent there at once."""
+    def warm(self, state: State) -> int:
+        """Return what a release answers that stands ready in a colour; 0 when visitors cannot be sent there at once."""
         found = self.process(state.colour) if state.release else None
+        if not found or found.state not in UP or sockets.release_of(found.pid) != state.release:
+            return 0
         path = self.paths.socket(state.colour)
-        return bool(
-            found
-            and found.state in UP
-            and sockets.release_of(found.pid) == state.release
-            and path.exists()
-            and probe.ask_socket(path, self.context.settings, min(WARM, self.context.settings.health_timeout)).good
-        )
+        owner = sockets.owner(path)
+        if owner != found.pid and sockets.release_of(owner) != state.release:
+            return 0
+        answer = probe.ask_socket(path, self.context.settings, min(WARM, self.context.settings.health_timeout))
+        return answer.status if answer.good else 0
 
     def start(self, state: State, *, in_use: bool = False) -> None:
         """Start a release in a colour, after clearing away whatever was left there, with grace if it was in use."""

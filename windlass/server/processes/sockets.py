@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import socket
+import struct
 import subprocess
 import time
 from dataclasses import dataclass
@@ -12,6 +14,8 @@ from windlass.server.processes.strays import ancestors
 
 POLL = 0.02
 QUIET = 3
+PATIENCE = 5.0
+PEER = struct.Struct("3i")  # process, user, group
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,18 @@ def connections(path: Path) -> int:
     """Return how many accepted connections are open."""
     lines = (line.split() for line in _ss("state", "established"))
     return sum(str(path) in fields for fields in lines)
+
+
+def owner(path: Path) -> int:
+    """Return the process that began to listen at this path; 0 when nobody listens there."""
+    with socket.socket(socket.AF_UNIX) as asked:
+        asked.settimeout(PATIENCE)
+        try:
+            asked.connect(str(path))
+            pid: int = PEER.unpack(asked.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER.size))[0]
+        except OSError:
+            return 0
+    return pid
 
 
 def drain(path: Path, limit: float, *, connections_too: bool) -> bool:

@@ -86,14 +86,15 @@ class Rollout:
         """Have the new release stand ready in its colour: started now, or kept there since it was live."""
         events = self.job.events
         ended = watch.supersede(self.context.paths)
-        if self.back and not self.anew and self.colours.is_warm(self.new):
+        answer = self.colours.warm(self.new) if self.back and not self.anew else 0
+        if answer:
             events.skipped("start")
         else:
             with events.phase("start"):
                 # What was live before a watch may have requests in hand still.
                 self.colours.start(self.new, in_use=ended is not None)
         with events.phase("probe"):
-            self.expected = {self.colours.probe(self.new) // 100}
+            self.expected = {(answer or self.colours.probe(self.new)) // 100}
             if self.old.release and self.settings.front is not None:
                 self.expected.add(probe.ask_front(self.settings, self.settings.health_timeout).status // 100)
 

@@ -19,6 +19,7 @@ from windlass.server.log import State, now
 from windlass.server.paths import Paths
 from windlass.server.protocol import no_hooks
 from windlass.server.rollout.signs import Over, Signs
+from windlass.server.rollout.standby import Standby
 
 POLL = 0.25
 Back = Callable[[Job, str], None]
@@ -76,13 +77,7 @@ class Watcher:
         """Watch to the end; a `Failure` says that the release failed and what became of it."""
         if self.record is None:
             return
-        reason = ""
-        while self._is_ours() and not reason and time.time() < self.record.until:
-            time.sleep(POLL)
-            try:
-                reason = self.signs.look()
-            except Over:
-                break
+        reason = self._look()
         held = self._lock()
         if held is None:
             return
@@ -95,6 +90,23 @@ class Watcher:
                 self._end()
         finally:
             held.release()
+
+    def _look(self) -> str:
+        """Look until the watch is over; return what is wrong with the release. Stand by for a rollback meanwhile."""
+        from windlass.server.main import status_of
+
+        assert self.record  # noqa: S101
+        reason = ""
+        standby = Standby(self.paths.standby, lambda line: status_of(self.paths.prefix, line))
+        try:
+            while self._is_ours() and not reason and time.time() < self.record.until:
+                standby.wait(POLL)
+                reason = self.signs.look()
+        except Over:
+            pass
+        finally:
+            standby.close()
+        return reason
 
     def _is_ours(self) -> bool:
         return read(self.paths) == self.record
