@@ -46,7 +46,7 @@ cd "$new"
 
 # start; whoever had this socket has ended long ago, or would remove it
 await_end "$sockets/$colour.pid"
-export WEB_CONCURRENCY=$((2 * $(nproc) + 1)) # as many as the release program starts
+export WEB_CONCURRENCY=$(($(nproc) + 1)) # as many as the release program starts
 as "$app" setsid --fork .venv/bin/python -m gunicorn --bind "unix:$sockets/$colour.sock" --pid "$sockets/$colour.pid" \
   --no-control-socket wsgi:app </dev/null >/dev/null 2>&1
 

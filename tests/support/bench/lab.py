@@ -37,10 +37,10 @@ apps:
       SECRET_KEY: for-measurements-only
 """
 PROXY_SECONDS = 1800
-# By the server's clock: when it has the request, and when its answer is complete.
+# By the server's clock: when it has the request, when `sudo` gives way to the program, and when that has ended.
 ASK = """
 date +%s.%N
-printf '%s\\n' {request} | sudo /usr/local/sbin/windlass
+printf '%s\\n' {request} | sudo sh -c 'date +%s.%N; exec /usr/local/sbin/windlass'
 date +%s.%N
 """
 
@@ -185,9 +185,14 @@ def floor(place: Place, mode: str, repository: Path) -> Done:
 
 @dataclass(frozen=True)
 class Asked:
-    """How long the server took by its own clock (seconds): until visitors had the other release, and until the end."""
+    """How long the server took by its own clock (seconds).
+
+    From the start of the release program until visitors had the other release, and until the result was told; and
+    from the request, with `sudo`, until the program had ended.
+    """
 
     switched: float
+    told: float
     whole: float
 
 
@@ -195,12 +200,12 @@ def ask(place: Place, request: dict[str, object]) -> Asked:
     """Have the release program act, asked on the server itself: no connection is in the times, its own start is."""
     line = json.dumps({"protocol": 1, "by": "bench", **request})
     done = run(place.ssh("admin", ASK.format(request=shlex.quote(line))), limit=120)
-    began, *lines, ended = [line for _, line in done.lines]
+    asked, began, *lines, ended = [line for _, line in done.lines]
     events = [json.loads(line) for line in lines]
     if not events[-1].get("ok"):
         raise BenchError(f"{request['action']} failed: {lines[-1]}")
     switched = next(event["at"] for event in events if (event.get("phase"), event.get("status")) == ("switch", "done"))
-    return Asked(switched - float(began), float(ended) - float(began))
+    return Asked(switched - float(began), events[-1]["at"] - float(began), float(ended) - float(asked))
 
 
 def busy_seconds(place: Place) -> float:

@@ -14,6 +14,7 @@ from tests.support.bench.figures import Disk, Measurement, Row
 from tests.support.bench.lab import (
     BARE,
     SERVER,
+    Asked,
     Place,
     ask,
     floor,
@@ -118,7 +119,7 @@ class Bench(Run):
     def rollback_warm(self, round_trip_ms: int) -> Measurement:
         """Back while the release before is kept ready; and the same asked on the server itself, by its own clock."""
         with self.measuring("rollback-warm", round_trip_ms, "") as (found, place):
-            switched, whole = [], []
+            asked: list[Asked] = []
             for _ in range(self.repeats):
                 self._release_again(place)
                 found.note_load()
@@ -126,11 +127,11 @@ class Bench(Run):
                 found.times.append(round(done.seconds, 3))
                 found.phases = phases(done)
                 self._release_again(place)
-                seconds = ask(place, {"action": "rollback", "app": "guestbook"})
-                switched.append(round(seconds.switched, 3))
-                whole.append(round(seconds.whole, 3))
-                self.say(f"  rollback-warm: {found.times[-1]:.2f} s, on the server {switched[-1]:.2f} s to the switch")
-            found.notes |= {"server_switched": switched, "server_whole": whole}
+                asked.append(ask(place, {"action": "rollback", "app": "guestbook"}))
+                on_server = f"{asked[-1].switched:.2f} s to the switch, {asked[-1].told:.2f} s to the result"
+                self.say(f"  rollback-warm: {found.times[-1]:.2f} s, on the server {on_server}")
+            for name in ("switched", "told", "whole"):
+                found.notes[f"server_{name}"] = [round(getattr(one, name), 3) for one in asked]
             self._release_again(place)
             found.visits = self.under_load(lambda: fab(place.inventory, "rollback"))
             return found
