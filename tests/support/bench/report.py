@@ -73,9 +73,9 @@ class Report:
     def _server_lines(self) -> list[str]:
         """Return what the server says of the rollbacks to a release that was kept ready."""
         return [
-            f"{one.name}, {one.round_trip_ms} ms, on the server: {_both(one.notes['server_switched'])} until visitors have "
-            f"the release, {_both(one.notes['server_told'])} until the result; {_both(one.notes['server_whole'])} with "
-            "sudo and the program's end"
+            f"{one.name}, {one.round_trip_ms} ms, on the server: {_both(one.notes['server_switched'])} until visitors "
+            f"have the release, {_both(one.notes['server_told'])} until the result; "
+            f"{_both(one.notes['server_whole'])} with sudo and the program's end"
             for one in self.measurements
             if "server_switched" in one.notes
         ]
