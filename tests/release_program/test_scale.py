@@ -29,6 +29,7 @@ def test_more_and_fewer_of_one_process_leave_all_others_alone(scaled: Server) ->
     before = pids(scaled)
     reply = scaled.ask("scale", counts={"worker": 3})
     assert reply.data["counts"]["worker"] == 3
+    scaled.settle()
     after = pids(scaled)
     assert {name: after[name] for name in before} == before
     assert set(after) - set(before) == {"worker.2", "worker.3"}
@@ -50,6 +51,7 @@ def test_the_workers_of_the_web_server_change_without_a_gap(scaled: Server) -> N
     reply = scaled.ask("scale", counts={"web": 4})
     assert "switch done" in reply.phases()
     assert scaled.get() == (200, "one")
+    scaled.settle()
     after = pids(scaled)
     assert {name: after[name] for name in ("worker", "clock")} == {name: before[name] for name in ("worker", "clock")}
     web = next(item["pid"] for item in scaled.ask("status").data["processes"] if item["name"].startswith("web"))
@@ -63,6 +65,7 @@ def test_a_count_that_cannot_be_reached_is_undone(scaled: Server) -> None:
     command = f"if [ -e {marker} ]; then exit 3; else exec sleep 1000; fi"
     scaled.configure(processes=scaled.settings["processes"] | {"worker": command})  # type: ignore[operator]
     assert scaled.ask("restart").ok
+    scaled.settle()
     marker.touch()
     before, written = pids(scaled), scaled.paths.settings.read_text()
     error = scaled.ask("scale", counts={"worker": 2}).error
