@@ -63,6 +63,7 @@ def test_who_comes_before_that_end_waits_for_it_and_is_not_refused(
     two.ask("rollback").data  # noqa: B018
     assert set(two.states()) >= COLOURS
     assert all(check["ok"] for check in two.ask("check").data["checks"])
+    assert two.deploy(app_files("three"), action="plan").ok
     reply = two.deploy(app_files("three")) if action == "deploy" else two.ask("restart")
     assert reply.ok, reply.result
     assert visitor() == (200, "two")

@@ -24,7 +24,7 @@ POINTS = [
 ]
 # The same, when the result has been told and the colour that was left is on its way down.
 LATER = [
-    ("rollout.colours.Colours.stop", 2),
+    ("processes.colours.Colours.stop", 2),
     ("processes.supervisor.Supervisor.stop", 2),
     ("rollout.switch.Switch.complete", 1),
 ]

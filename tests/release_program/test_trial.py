@@ -134,6 +134,7 @@ def plan(server: Server, contents: dict[str, str]) -> Reply:
 
 def traces(server: Server) -> dict[str, object]:
     """Return everything that a plan must leave as it was."""
+    server.settle()
     paths = server.paths
     return {
         "releases": sorted(path.name for path in paths.releases.iterdir()),

@@ -29,7 +29,8 @@ def perform(context: Context, request: Request, stream: BinaryIO, out: Events) -
     log.read()
     live = log.state.release
     with out.phase("check"):
-        if held := lock.holder(context.paths.state / "lock"):
+        held = lock.holder(context.paths.lock)
+        if held and not lock.ends_at_once(held):
             raise messages.locked(held)
         checks.require(context, request.size)
     name = f"{log.new_name(request.commit)[:24]}{secrets.token_hex(2)}"
