@@ -224,8 +224,9 @@ def _words_need_no_option() -> None:
 
     def parsing(self: Any) -> None:
         words = self.core.unparsed
-        if words[:1] == ["secrets"] and len(words) > 2 and not words[2].startswith("-"):
-            words[2] = f"--name={words[2]}"
+        if words[:1] == ["secrets"] and "rotate" in words[:-1]:
+            place = words.index("rotate") + 1
+            words[place] = words[place] if words[place].startswith("-") else f"--name={words[place]}"
         if words[:1] == ["scale"]:
             words[:] = [f"--count={word}" if re.match(r"\w[\w-]*=", word) else word for word in words]
         parse(self)

@@ -65,6 +65,11 @@ def app_settings(app: dict[str, Any], spec: dict[str, Any], **more: Any) -> dict
     return {name: value for name, value in settings.items() if name not in NOT_FOR_THE_PROGRAM} | more
 
 
+def without_secrets(apps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the entries of ``apps`` without what may hold a secret."""
+    return [{name: value for name, value in app.items() if name not in ("env", "notify")} for app in apps]
+
+
 def app_deploy_keys(apps: list[dict[str, Any]]) -> list[str]:
     """Return the lines of ``authorized_keys`` for the pipelines of the apps: no shell, no forwarding, one command."""
     line = 'restrict,command="sudo -n /usr/local/sbin/windlass deploy-only {}" {}'
@@ -132,4 +137,5 @@ class FilterModule:
             "dotenv": dotenv,
             "firewall_sources": firewall_sources,
             "locked_requirement": locked_requirement,
+            "without_secrets": without_secrets,
         }

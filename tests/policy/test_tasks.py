@@ -21,6 +21,13 @@ SECRETS = re.compile(
 )
 
 
+def test_a_loop_shows_no_secret_of_an_app():
+    """At -vvv Ansible prints the items of a loop, whatever its label says."""
+    over_apps = [task for task in TASKS if re.fullmatch(r"{{ *apps *}}", str(task.body.get("loop", "")))]
+    assert [task for task in TASKS if "without_secrets" in str(task.body.get("loop"))]
+    assert [str(task) for task in over_apps if task.body.get("no_log") is not True] == []
+
+
 def test_a_task_is_named_with_an_imperative_sentence():
     assert [str(task) for task in TASKS if not is_imperative(str(task.body.get("name", "")))] == []
 

@@ -376,9 +376,14 @@ def test_other_words_are_refused(made: Place, arguments: tuple[str, ...], said: 
     assert said in made.refused(*arguments)
 
 
-def test_fab_takes_the_name_as_a_word(made: Place):
+@pytest.mark.parametrize("option_first", [False, True])
+def test_fab_takes_the_name_as_a_word(made: Place, option_first: bool):
     before = made.values()
-    process = made.begin("rotate", "vault_key")
-    output, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, output + errors
+    words = ["rotate", "vault_key"]
+    env = ["--env", str(made.path)]
+    command = [str(BIN / "fab"), "secrets", *(env + words if option_first else words + env)]
+    done = subprocess.run(
+        command, cwd=ROOT, env=made.environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
     assert made.values()["vault_key_fallbacks"] == before["vault_key"]
