@@ -14,22 +14,30 @@ from typing import Any
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
+INTERRUPTED = "windlass-dpkg-interrupted"
 # "in" tells a real shell from a forced command that only says "please log in as ...".
 PROBE = (
     "echo windlass-in; command -v python3; command -v sudo; "
     "test -e /usr/lib/python3/dist-packages/apt/__init__.py && echo python3-apt; "
     "ls /var/lib/apt/lists/*Packages* >/dev/null 2>&1 && echo package-lists; "
     "cat /etc/ssh/ssh_host_ed25519_key.pub 2>/dev/null; "
+    f"ls /var/lib/dpkg/updates 2>/dev/null | grep -q . && echo {INTERRUPTED}; "
+    f"grep -Eq '^Status: .* (unpacked|half-(configured|installed))' /var/lib/dpkg/status && echo {INTERRUPTED}; "
     "ls /var/lib/windlass-guard 2>/dev/null | sed 's/^/windlass-pending-/'; "
     'if [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; then echo windlass-root; fi; true'
 )
 GUARD = "/usr/local/sbin/windlass-guard"
-
 NEEDED = ("python3", "sudo", "python3-apt", "package-lists")
-INSTALL = (
-    "export DEBIAN_FRONTEND=noninteractive; apt-get -q -o DPkg::Lock::Timeout=300 update && "
-    "apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends python3 python3-apt sudo"
+# A fresh server installs updates by itself: whoever finds apt's or dpkg's lock taken waits for it, up to 5 minutes.
+PATIENT = (
+    "export DEBIAN_FRONTEND=noninteractive LC_ALL=C; "
+    'patient() { for n in $(seq 60); do said=$("$@" 2>&1) && return 0; '
+    'case $said in *"get lock"* | *"locked by"*) sleep 5 ;; *) break ;; esac; done; echo "$said" >&2; return 1; }; '
 )
+INSTALL = PATIENT + (
+    "patient apt-get -q update && patient apt-get -q -y install --no-install-recommends python3 python3-apt sudo"
+)
+REPAIR = PATIENT + "patient dpkg --force-confold --configure -a"
 TAKEN_BACK = 3  # exit status of windlass-guard confirm
 CHANGED_KEY = (
     "REMOTE HOST IDENTIFICATION HAS CHANGED",
@@ -126,11 +134,14 @@ class ActionModule(ActionBase):
             if "windlass-in" not in said:
                 refusals.append(f"{user} (not let in)")
             elif "windlass-root" not in said:
-                refusals.append(f"{user} (sudo asks for a password)")
+                there = any(line.endswith("/sudo") for line in said)
+                refusals.append(f"{user} ({'sudo asks for a password' if there else 'there is no sudo'})")
             else:
                 if not self._fresh and any(line.startswith("windlass-pending-") for line in said):
                     # A run before this one ended too early: this one starts from what works.
                     self._as_root(user, f"{GUARD} take-back")
+                if not self._fresh and INTERRUPTED in said and not self._task.check_mode:
+                    self._repair(user)
                 programs = {Path(line).name for line in said}
                 return user, [program for program in NEEDED if program not in programs]
         raise RefusalError(
@@ -180,6 +191,15 @@ class ActionModule(ActionBase):
         status, said = self._as_root(user, INSTALL)
         if status:
             raise RefusalError(f"{host}: python3 could not be installed: {said}")
+
+    def _repair(self, user: str) -> None:
+        """End what dpkg was doing when it was killed, or the power went: until then nothing can be installed."""
+        status, said = self._as_root(user, REPAIR)
+        if status:
+            raise RefusalError(
+                f"{self._option('host')}: dpkg was interrupted, and does not come to its end: {said}. "
+                "Repair it on the server (dpkg --configure -a), then run this again."
+            )
 
     def _confirm(self, user: str, subject: str) -> None:
         """Have a guarded change stay; it is too late when the guard has taken it back."""

@@ -35,6 +35,7 @@ FILES = {
         "test_security_web.py",
         "test_security_network.py",
         "test_security_access.py",
+        "test_security_bootstrap.py",
     ],
     # What takes the server down comes last.
     "faults": [
