@@ -168,7 +168,7 @@ def test_fab_refuses_a_changed_host_key_and_shows_both(
 ):
     fake = Fake(inventory, tmp_path / "changed", f"{address} {another_key[0]}\n")
     outcome = Fab(fake.path)("deploy", "--app", "guestbook")
-    lines = [line for line in outcome.errors.splitlines() if line.strip()]
+    lines = [line for line in outcome.errors.splitlines() if line.startswith("error:")]
     assert outcome.status == 4, outcome.everything
     assert len(lines) == 1, outcome.everything
     for text in ("CHANGED", another_key[1], fingerprint, "ssh-keygen -f"):
@@ -179,7 +179,7 @@ def test_fab_refuses_an_unknown_host_key_and_shows_it(
     inventory: Path, fingerprint: str, released: Repository, tmp_path: Path
 ):
     outcome = Fab(Fake(inventory, tmp_path / "unknown", "").path)("deploy", "--app", "guestbook")
-    lines = [line for line in outcome.errors.splitlines() if line.strip()]
+    lines = [line for line in outcome.errors.splitlines() if line.startswith("error:")]
     assert outcome.status == 4, outcome.everything
     assert len(lines) == 1 and fingerprint in lines[0] and "ssh-keyscan" in lines[0], outcome.everything
 
