@@ -78,7 +78,7 @@ def test_row_35_python_and_sudo_are_put_on_a_server_without_them(scanner: Host, 
 def plain(scanner: Host) -> Iterator[str]:
     """Return a user with the owner's key and no rights."""
     scanner.check_output(
-        "useradd --create-home --shell /bin/bash plain && cp -r /root/.ssh /home/plain/ && chown -R plain: /home/plain"
+        "useradd --create-home --shell /bin/bash plain && cp -r ~root/.ssh ~plain/ && chown -R plain: ~plain"
     )
     yield "plain"
     scanner.check_output("userdel --remove plain 2>/dev/null; apt-get -q -y install sudo")
