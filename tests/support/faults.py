@@ -16,6 +16,8 @@ from tests.support.visitor import Visitor
 APP = "guestbook"
 NUMBERS = itertools.count(1)
 SETTLED_SECONDS = 90
+# The release program, the part of it that goes on without its client too.
+KILL_PROGRAM = "pkill --signal KILL --full '^/usr/bin/python3 .*/usr/local/sbin/windlass *$' || true"
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,12 @@ class Site:
     def wait_for_phase(self, *phases: str, seconds: float = 60) -> None:
         """Wait until a deploy is in one of these phases."""
         wait_for(lambda: self.lock_note().get("phase") in phases, seconds, f"phase {phases}", pause=0.05)
+
+    @staticmethod
+    def in_phase(*phases: str) -> str:
+        """Return the shell's question whether a deploy is in one of these phases, for `Server.struck`."""
+        words = "\\|".join(phases)
+        return f'grep -qs \'"phase": "\\({words}\\)"\' /var/lib/windlass/{APP}/lock'
 
     def wait_until_settled(self) -> None:
         """Wait until no deploy is under way any more."""

@@ -40,8 +40,7 @@ class Server:
         hosts = yaml.safe_load((inventory / "hosts.yml").read_text())["all"]["hosts"]
         return {name: cls(name, str(facts["ansible_host"]), inventory) for name, facts in hosts.items()}
 
-    def try_run(self, script: str, *, seconds: float = 60) -> subprocess.CompletedProcess[str]:
-        """Run a shell script as root and return how it ended."""
+    def _command(self, script: str) -> list[str]:
         options = {
             "UserKnownHostsFile": f"{self.inventory}/known_hosts",
             "ControlPath": "none",
@@ -50,9 +49,17 @@ class Server:
             "LogLevel": "ERROR",
         }
         ssh = ["ssh", "-i", f"{self.inventory}/keys/owner", *(f"-o{key}={value}" for key, value in options.items())]
-        command = [*ssh, f"admin@{self.address}", f"sudo sh -c {shlex.quote(script)}"]
+        return [*ssh, f"admin@{self.address}", f"sudo sh -c {shlex.quote(script)}"]
+
+    def try_run(self, script: str, *, seconds: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run a shell script as root and return how it ended."""
         return subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, check=False
+            self._command(script),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
         )
 
     def run(self, script: str, *, seconds: float = 60) -> str:
@@ -75,6 +82,26 @@ class Server:
         finally:
             self.run(undo)
 
+    @contextlib.contextmanager
+    def struck(self, when: str, script: str, seconds: float = 60) -> Iterator[None]:
+        """Have a shell script run, as root, at the moment when another first succeeds while the block runs.
+
+        The server itself looks out for it, a hundred times a second: a login takes longer than the moment may last.
+        """
+        wait = (
+            f"for _ in $(seq {seconds * 100:.0f}); do if {when}; then echo struck; {script}; exit; fi; sleep 0.01; done"
+        )
+        with subprocess.Popen(
+            self._command(f"echo armed; {wait}"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout and process.stdout.readline() == "armed\n"
+            try:
+                yield
+                output, _ = process.communicate(timeout=seconds)
+            finally:
+                process.kill()
+        assert "struck" in output, f"the moment did not come: {when}"
+
     def boot_time(self) -> str:
         """Return when the server started; nothing while it does not answer."""
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -87,4 +114,8 @@ class Server:
         assert before
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.try_run("systemctl reboot", seconds=20)
+        self.wait_for_boot_after(before)
+
+    def wait_for_boot_after(self, before: str) -> None:
+        """Wait until the server answers, and has started since the boot that it is given."""
         wait_for(lambda: self.boot_time() not in ("", before), BOOT_SECONDS, f"{self.name} is back from its reboot")

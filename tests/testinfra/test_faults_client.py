@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.fab import Fab
-from tests.support.faults import APP, Site, assert_told
+from tests.support.faults import APP, KILL_PROGRAM, Site, assert_told
 from tests.support.server import wait_for
 
 STATE = f"/var/lib/windlass/{APP}"
@@ -110,7 +110,7 @@ def test_row_2_a_killed_release_program_leaves_no_lock_and_no_command_that_goes_
     before = site.live()
     fab = site.begin("deploy")
     wait_for(lambda: site.server.sql(SLEEPING) == "1", 60, "the migration")
-    site.server.run("pkill --signal KILL --full '^/usr/bin/python3 .*/usr/local/sbin/windlass *$' || true")
+    site.server.run(KILL_PROGRAM)
     outcome = Fab.end(fab)
     assert_told(outcome, "one: ", status=1 if outcome.status == 1 else 4)
     wait_for(lambda: site.server.sql(SLEEPING) == "0", 5, "the end of the migration that nobody waits for")

@@ -31,10 +31,15 @@ def own_filesystem(
         yield
 
 
+def filling(folder: str, *, leave_kb: int = 0) -> str:
+    """Return the shell's command that leaves this much room in a file system, and no more."""
+    free = f"$(($(stat --file-system --format '%a * %S / 1024' {folder}) - {leave_kb}))"
+    return f"head -c {free}K /dev/zero > {folder}/.full 2>/dev/null || true; sync"
+
+
 def fill(server: Server, folder: str, *, leave_kb: int = 0) -> None:
     """Leave this much room in a file system, and no more."""
-    free = f"$(($(stat --file-system --format '%a * %S / 1024' {folder}) - {leave_kb}))"
-    server.run(f"head -c {free}K /dev/zero > {folder}/.full 2>/dev/null || true; sync")
+    server.run(filling(folder, leave_kb=leave_kb))
 
 
 def use_up_inodes(server: Server, folder: str, *, leave: int = 0) -> None:
@@ -101,10 +106,8 @@ def test_row_7_a_full_disk_where_the_release_program_writes_is_told_and_undone(s
     procfile = (site.repository.path / "Procfile").read_text()
     site.break_with("Procfile", procfile.replace("release: ", "release: sleep 4 && "))
     with own_filesystem(site.server, STATE, "400m"):
-        deploy = site.begin("deploy")
-        site.wait_for_phase(phase)
-        fill(site.server, STATE)
-        outcome = site.fab.end(deploy)
+        with site.server.struck(site.in_phase(phase), filling(STATE)):
+            outcome = site.deploy()
         # What it has to write may still fit into the last block.
         assert outcome.status in (0, 1, 3), outcome.everything
         if outcome.status:

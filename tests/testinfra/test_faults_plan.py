@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.faults import APP, Site, assert_told
-from tests.support.server import wait_for
+from tests.support.faults import APP, KILL_PROGRAM, Site, assert_told
 
 MIGRATION = '''"""{title}"""
 
@@ -126,9 +125,7 @@ def test_a_plan_while_a_deploy_is_under_way_is_refused_and_disturbs_nothing(site
 
 def test_a_plan_that_is_killed_leaves_nothing_that_the_next_deploy_does_not_clear_away(site: Site):
     site.new_version()
-    plan = site.begin("plan")
-    wait_for(lambda: site.server.run(f"ls -A /srv/{APP}/trials"), 60, "the plan builds", pause=0.05)
-    site.server.run("pkill --signal KILL --full '^/usr/bin/python3 .*/usr/local/sbin/windlass *$' || true")
-    assert plan.wait(timeout=60) == 4
+    with site.server.struck(f'[ "$(ls -A /srv/{APP}/trials 2>/dev/null)" ]', KILL_PROGRAM):
+        assert site.fab("plan", "--app", APP).status == 4
     assert site.deploy().status == 0
     assert not site.server.run(f"ls -A /srv/{APP}/trials /var/lib/windlass/{APP}/trials | grep -v :").strip()
