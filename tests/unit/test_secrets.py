@@ -387,3 +387,24 @@ def test_fab_takes_the_name_as_a_word(made: Place, option_first: bool):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert made.values()["vault_key_fallbacks"] == before["vault_key"]
+
+
+@pytest.mark.parametrize(
+    ("password", "said"), [("wrong-hunter2", "Decryption failed"), (None, "no vault secrets found")]
+)
+def test_ansible_playbook_ends_before_it_reaches_a_server(made: Place, password: str | None, said: str):
+    environment = made.environment()
+    del environment["ANSIBLE_VAULT_PASSWORD_FILE"]
+    if password:
+        made.password.write_text(f"{password}\n")
+        environment["ANSIBLE_VAULT_PASSWORD_FILE"] = str(made.password)
+    command = [str(BIN / "ansible-playbook"), "-i", str(made.path), "site.yml", "-vvv"]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    everything = done.stdout + done.stderr
+    assert done.returncode != 0
+    (line,) = [line for line in everything.splitlines() if "[ERROR]" in line]
+    assert said in line
+    assert "hunter2" not in everything
+    assert "192.0.2.1" not in everything and "TASK [bootstrap" not in everything
