@@ -72,6 +72,17 @@ def test_who_comes_before_that_end_waits_for_it_and_is_not_refused(
     assert set(two.states()) == {"demo-web-green", "demo-worker"}
 
 
+def test_a_release_that_is_pruned_is_gone_for_everybody_at_once_and_from_the_disk_afterwards(two: Server) -> None:
+    two.configure(keep_releases=1)
+    first = two.releases()[-1]["release"]
+    assert two.deploy(app_files("three")).ok
+    assert first not in {item["release"] for item in two.releases()}
+    two.settle()
+    names = {path.name for path in two.paths.releases.iterdir()}
+    assert names == {item["release"] for item in two.releases()}
+    assert len(names) == 2
+
+
 def test_a_client_that_takes_it_back_too_late_changes_nothing(two: Server) -> None:
     process = two.popen({"action": "rollback"})
     assert process.stdin and process.stdout

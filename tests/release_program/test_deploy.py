@@ -88,6 +88,7 @@ def test_the_live_and_the_last_good_release_are_never_pruned(server: Server) -> 
     releases = [server.deploy(app_files(str(number))).data["release"] for number in range(3)]
     for _ in range(2):
         assert not server.deploy(app_files(top="import nothing_such")).ok
+    server.settle()
     left = sorted(path.name for path in server.paths.releases.iterdir())
     assert left == releases[1:]
     assert server.ask("rollback").data["release"] == releases[1]

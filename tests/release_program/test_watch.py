@@ -198,6 +198,7 @@ def test_a_release_that_a_process_carries_is_not_pruned(watched: Server) -> None
     job.stdout.readline()
     for version in ("two", "three", "four"):
         watched.deploy(app_files(version)).data  # noqa: B018
+    watched.settle()
     there = sorted(path.name for path in watched.paths.releases.iterdir())
     known = [item["release"] for item in reversed(watched.releases())]
     assert there == [known[0], *known[-2:]]
@@ -205,6 +206,7 @@ def test_a_release_that_a_process_carries_is_not_pruned(watched: Server) -> None
     job.communicate()
     watched.wait_for(lambda: first(watched) not in carriers(watched))
     watched.deploy(app_files("five")).data  # noqa: B018
+    watched.settle()
     assert known[0] not in {path.name for path in watched.paths.releases.iterdir()}
 
 

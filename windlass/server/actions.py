@@ -245,16 +245,24 @@ def _restart(work: Job, release: str) -> dict[str, object]:
     return _roll_out(work, Rollout(work, release))
 
 
+def _end(rollout: Rollout, gone: list[Path]) -> None:
+    """Let go of what was left: the old colour, and the folders of pruned releases."""
+    rollout.end()
+    for path in gone:
+        files.remove(path)
+
+
 def _roll_out(work: Job, rollout: Rollout) -> dict[str, object]:
     """Take a built release live, write that down and make room."""
     previous, release = rollout.old.release, rollout.new.release
     rollout.run()
-    work.end = rollout.end
+    gone: list[Path] = []
+    work.end = lambda: _end(rollout, gone)
     with work.events.phase("record"):
         values = {"seconds": work.seconds} if work.request.action == "deploy" else {}
         work.log.add(release, status="good", finished=now(), **values)
     with work.events.phase("prune"):
-        job.prune(work.log, work.context.settings.keep_releases)
+        gone += job.prune(work.log, work.context.settings.keep_releases)
     return {
         "release": release,
         "previous": previous or None,

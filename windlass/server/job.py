@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from windlass import messages
 from windlass.server import files
@@ -75,15 +76,16 @@ def sweep(context: Context, log: ReleaseLog, supervisor: Supervisor) -> None:
             files.remove(path)
 
 
-def prune(log: ReleaseLog, keep: int) -> list[str]:
-    """Remove old releases; never the live one, the one before it, the last good one, or one that a process carries."""
+def prune(log: ReleaseLog, keep: int) -> list[Path]:
+    """Give up old releases; never the live one, the one before it, the last good one, or one that a process carries.
+
+    Return their folders, by names that no release has: to empty them takes a while, and a sweep does it otherwise.
+    """
     good = log.good()
     kept = {log.state.release, links.remembered(log.paths), *log.on_disk()[: max(keep, 1)]}
     kept.update([name for name in good if name != log.state.release][:1])
     gone = [name for name in log.on_disk() if name not in kept]
     carried = carriers.carried(log.paths) if gone else set()
-    for name in gone:
-        if name not in carried:
-            files.remove(log.paths.releases / name)
+    left = [log.paths.releases / name for name in gone if name not in carried]
     log.compact()
-    return [name for name in gone if name not in carried]
+    return [path.rename(path.with_name(f".{path.name}.gone")) for path in left]
