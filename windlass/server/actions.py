@@ -8,7 +8,6 @@ from typing import BinaryIO
 
 from windlass import messages
 from windlass.server import checks, detach, files, job, lock, settings
-from windlass.server.building import build, upload
 from windlass.server.database import going_back, phases
 from windlass.server.environment import Context
 from windlass.server.errors import Failure
@@ -47,6 +46,8 @@ def perform(context: Context, request: Request, stream: BinaryIO, out: Events) -
         if request.action == "deploy":
             with out.phase("upload"):
                 out.send({"event": "send"})
+                from windlass.server.building import upload  # a rollback does without, and is to be quick
+
                 upload.receive(stream, request, _archive(work))
     except BaseException:
         files.remove(_archive(work))
@@ -172,6 +173,8 @@ def _rollback_target(log: ReleaseLog, to: str) -> str:
 
 
 def _deploy(work: Job, release: str) -> dict[str, object]:
+    from windlass.server.building import build
+
     request, log = work.request, work.log
     values = {"commit": request.commit, "version": request.version, "by": request.by, "started": now()}
     log.add(release, status="building", **values)

@@ -8,6 +8,7 @@ APP = re.compile(r"[a-z][a-z0-9_-]{0,19}")
 RELEASE = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{7,12}")
 PROCESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 COLOURS = ("blue", "green")
+KEY_FILE = ".venv/.windlass-key"  # in a release: a digest of what its packages were installed from
 _MAKING = ("check", "upload", "build", "snapshot", "release", "start", "probe")
 PHASES = (*_MAKING, "switch", "drain", "retire", "record", "prune")
 HOOKS = tuple(f"{when}-{phase}" for phase in PHASES for when in ("before", "after"))

@@ -16,12 +16,12 @@ from windlass.server.building import identity, install
 from windlass.server.environment import Context
 from windlass.server.errors import Failure
 from windlass.server.log import ReleaseLog
+from windlass.server.names import KEY_FILE
 from windlass.server.processes import procfile
 from windlass.server.protocol import Events
 
 NO_ROOM = "No space left on device"
 MAGIC = ((b"\x1f\x8b", "--gzip"), (b"\x28\xb5\x2f\xfd", "--zstd"), (b"\xfd7zXZ", "--xz"), (b"BZh", "--bzip2"))
-KEY_FILE = ".venv/.windlass-key"
 SKIPPED = r"/(\.venv|node_modules|\.git)/"
 BASE = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 

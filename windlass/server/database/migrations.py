@@ -17,10 +17,10 @@ from pathlib import Path
 from windlass import messages
 from windlass.server import environment, runner
 from windlass.server.building import identity
-from windlass.server.building.build import KEY_FILE
 from windlass.server.capture import Question, ask
 from windlass.server.database.postgresql import Database
 from windlass.server.environment import Context
+from windlass.server.names import KEY_FILE
 
 READ_LIMIT = 60.0
 SKIPPED = {".venv", "venv", "node_modules", ".git", "__pycache__", "static"}

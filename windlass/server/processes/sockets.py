@@ -68,13 +68,14 @@ def drain(path: Path, limit: float, *, connections_too: bool) -> bool:
     """Wait until nobody waits at the socket; say whether that came true within `limit` seconds."""
     end = time.monotonic() + limit
     quiet = 0
-    while quiet < QUIET:
+    while True:
         busy = queue(path) or (connections_too and connections(path))
         quiet = 0 if busy else quiet + 1
+        if quiet == QUIET:
+            return True
         if time.monotonic() > end:
             return False
         time.sleep(POLL)
-    return True
 
 
 def release_of(pid: int) -> str:

@@ -15,6 +15,7 @@ from windlass.server.processes.supervisor import DOWN, UP, Process, Supervisor
 PATIENCE = 10.0
 POLL = 0.02
 KILLED = 10.0
+SEEN = 0.1
 
 
 class Workers:
@@ -25,6 +26,7 @@ class Workers:
         self.app = context.settings.name
         self.supervisor = supervisor
         self.note = note
+        self.started = 0.0
 
     def groups(self) -> set[str]:
         """Return the groups that have a file."""
@@ -75,6 +77,7 @@ class Workers:
     def _exchange(self, group: str, *, keep: bool) -> None:
         self.supervisor.remove(group)
         if keep:
+            self.started = time.monotonic()
             self.supervisor.add(group)
         else:
             programs.file_of(self.context, group).unlink(missing_ok=True)
@@ -96,7 +99,7 @@ class Workers:
         return True
 
     def check(self, release: str, settle: float = 0.0) -> None:
-        """Wait until every process carries the release, and has for `settle` seconds."""
+        """Wait until every process carries the release, and is up `settle` seconds after the last one was started."""
         settings = self.context.settings
         wanted = self.of(release)
         groups = {program.name(self.app) for program in wanted}
@@ -109,7 +112,7 @@ class Workers:
             if {item.group for item in found} != groups or not self._are_new(found, release):
                 settled = None
             elif settled is None:
-                settled = time.monotonic() + settle
+                settled = max(time.monotonic() + min(settle, SEEN), self.started + settle)
             if settled is not None and time.monotonic() >= settled:
                 return
             if time.monotonic() > end:
