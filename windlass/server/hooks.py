@@ -62,8 +62,9 @@ class Hooks:
     def _task(self, name: str, phase: str, command: str) -> runner.Task:
         """Return the hook's command; `timeout` sees to its end, whatever it does with its output."""
         limited = ["timeout", f"--kill-after={KILL_AFTER}", str(LIMIT), "/bin/sh", "-c", command]
-        user = runner.user(self.work.context.settings.app_user)
-        return runner.Task(limited, user, self._folder(), self._environment(name, phase))
+        chosen = self.work.context.settings
+        user, values = runner.user(chosen.app_user), self._environment(name, phase)
+        return runner.Task(limited, user, self._folder(), values, setuid_programs=chosen.setuid_programs)
 
     def _folder(self) -> Path:
         """Return the new release's folder of the app, before there is one the live release's, else the app's home."""

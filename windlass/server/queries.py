@@ -125,6 +125,7 @@ def run(context: Context, log: ReleaseLog, request: Request, events: Events) -> 
         runner.user(settings.app_user),
         (context.paths.releases / live).resolve() / settings.directory,
         environment.of_process(context, live, "run"),
+        setuid_programs=settings.setuid_programs,
     )
     events.phase_name = "run"
     events.plain = True

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-# Ends a command when whoever started it is killed. It is part of every Debian.
+# Ends a command when whoever started it is killed, and keeps it from programs with more rights than its own. It is part
+# of every Debian.
 GUARD = Path("/usr/bin/setpriv")
 LINE_LIMIT = 4000
 TAIL = 40
@@ -45,7 +46,10 @@ def user(name: str) -> User:
 
 @dataclass(frozen=True)
 class Task:
-    """One command: what, as whom, where and with which environment; `keep` are handles that it inherits."""
+    """One command: what, as whom, where and with which environment; `keep` are handles that it inherits.
+
+    Without `setuid_programs` what it starts gains nothing from a setuid or setgid bit, nor from sudo.
+    """
 
     arguments: Sequence[str]
     user: User
@@ -54,6 +58,7 @@ class Task:
     stdin: IO[bytes] | None = None
     umask: int = 0o022
     keep: tuple[int, ...] = ()
+    setuid_programs: bool = True
 
 
 @dataclass
@@ -73,11 +78,20 @@ def never() -> bool:
     return False
 
 
+def guard(*options: str) -> list[str]:
+    """Return what stands before a command that the guard looks after, if there is something to see to."""
+    return [str(GUARD), *options, "--"] if options and GUARD.exists() else []
+
+
+def confined(setuid_programs: bool) -> list[str]:
+    """Return the guard's option that keeps a command from programs with more rights than its own."""
+    return [] if setuid_programs else ["--no-new-privs"]
+
+
 def run(task: Task, emit: Emit = ignore, gone: Callable[[], bool] = never) -> Outcome:
     """Run to the end, or kill the command and all it started when we are interrupted or the asker is gone."""
-    guard = [str(GUARD), "--pdeathsig=TERM", "--"] if GUARD.exists() else []
     process = subprocess.Popen(
-        [*guard, *task.arguments],
+        [*guard("--pdeathsig=TERM", *confined(task.setuid_programs)), *task.arguments],
         cwd=task.cwd,
         env=dict(task.env),
         stdin=task.stdin or subprocess.DEVNULL,

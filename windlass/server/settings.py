@@ -39,6 +39,7 @@ class Settings:
     shared: list[str] = field(default_factory=list)
     keep_releases: int = 5
     upstream_keepalive: int = 0
+    setuid_programs: bool = False
     hooks: dict[str, str] = field(default_factory=dict)
     migrations: str = "auto"
     lock_timeout: int = 5

@@ -51,6 +51,7 @@ def patiently(work: Job, release: str, arguments: Sequence[str]) -> Outcome:
         runner.user(work.context.settings.app_user),
         migrations.folder_of(work.context, release),
         _environment(work.context, release),
+        setuid_programs=work.context.settings.setuid_programs,
     )
     holder = lock_holders.Holders(postgresql.of_app(work.context) if limit else None)
     for number in range(TRIES):

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from windlass import messages
-from windlass.server import environment, names, settings
+from windlass.server import environment, names, runner, settings
 from windlass.server.environment import Context
 from windlass.server.errors import Failure
 from windlass.server.paths import Paths
@@ -55,7 +55,8 @@ def _become(context: Context, release: str, process: str, colour: str) -> None:
     _offer_itself()
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores both, and exec would hand that on
         signal.signal(number, signal.SIG_DFL)
-    os.execve("/bin/sh", ["/bin/sh", "-c", line], values)  # noqa: S606
+    become = [*runner.guard(*runner.confined(context.settings.setuid_programs)), "/bin/sh", "-c", line]
+    os.execve(become[0], become, values)  # noqa: S606
 
 
 def _offer_itself() -> None:

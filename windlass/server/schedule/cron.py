@@ -138,6 +138,7 @@ class Occasion:
             folder / chosen.directory,
             environment.of_process(self.context, folder.name, f"cron-{job.name}"),
             keep=(held,),
+            setuid_programs=chosen.setuid_programs,
         )
 
     def _conclude(self, before: dict[str, object], tail: list[str], wrong: str) -> None:
