@@ -19,7 +19,7 @@ class Control:
     name: str
     title: str
     sysctl: dict[str, int] = field(default_factory=dict)
-    sshd: dict[str, str] = field(default_factory=dict)
+    sshd: str = ""
     command: str = ""
     prints: str = ""
     test: str = ""

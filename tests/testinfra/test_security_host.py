@@ -95,8 +95,8 @@ def test_an_administrator_mounts_installs_and_sets_the_kernel_in_a_session(host:
     assert host.check_output(shared).split()[-1] == "1", "a mount made in a session would be seen by nobody else"
     host.check_output("mount -t tmpfs windlass-test /mnt && umount /mnt")
     host.check_output("sysctl -w net.ipv4.tcp_syncookies=1")
-    host.check_output("touch /usr/windlass-test /etc/windlass-test /boot/windlass-test /home/windlass-test")
-    host.check_output("rm /usr/windlass-test /etc/windlass-test /boot/windlass-test /home/windlass-test")
+    for folder in ("/usr", "/etc", "/boot", "/root"):
+        host.check_output(f"touch {folder}/windlass-test && rm {folder}/windlass-test")
     host.check_output("apt-get -qq install --yes --reinstall --no-install-recommends sudo >/dev/null 2>&1")
     everything = host.check_output("sed -n 's/^CapBnd:\\s*//p' /proc/1/status")
     assert host.check_output("sed -n 's/^CapBnd:\\s*//p' /proc/self/status") == everything
@@ -193,8 +193,7 @@ def test_a_control_of_a_baseline_is_held(host: Host, control: Control) -> None:
             pytest.skip(f"not verified: this machine keeps {name} to itself")
         assert host.check_output(f"cat {path}") == str(value), name
     if control.sshd:
-        settings = dict(line.split(" ", 1) for line in host.check_output("sshd -T").split("\n") if " " in line)
-        assert {name: settings.get(name) for name in control.sshd} == control.sshd
+        assert control.sshd in host.check_output("sshd -T").split("\n")
     if control.command:
         told = host.check_output(control.command)
         assert re.fullmatch(control.prints, told), told
