@@ -105,7 +105,9 @@ def ssh(inventory: Path, address: str, user: str, *arguments: str) -> subprocess
     return subprocess.run(command, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, check=False)
 
 
-def test_one_who_tries_keys_is_shut_out_and_the_owner_is_not(scanner: Host, server: Server, address: str, release: str):
+def test_one_who_tries_keys_is_shut_out_and_the_owner_is_not(
+    scanner: Host, server: Server, inventory: Path, address: str, release: str
+):
     scanner.run("test -e /var/tmp/wrong || ssh-keygen -q -t ed25519 -N '' -f /var/tmp/wrong")
     script = f"""
         end=$(( $(date +%s) + 30 ))
@@ -120,11 +122,11 @@ def test_one_who_tries_keys_is_shut_out_and_the_owner_is_not(scanner: Host, serv
     )
     logins = 0
     while scanner.run("systemctl is-active attack").stdout.strip() == "active":
-        came = server.try_run("true", seconds=60)
+        came = ssh(inventory, address, "admin", "true")
         assert came.returncode == 0, f"the owner does not come in: {came.stderr}"
         logins += 1
         time.sleep(1)
-    assert logins >= 3
+    assert logins >= 2, "the owner hardly tried"
     log = scanner.check_output("cat /var/tmp/attack.log")
     tried, shut_out = log.count("Permission denied"), len(re.findall(r"Not allowed|reset by|closed by|timed out", log))
     assert tried >= 1, log[-2000:]
