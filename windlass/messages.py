@@ -850,9 +850,16 @@ def plan_overtaken() -> Failure:
 # From the built release to the visitors.
 
 
-def release_command_failed(status: int, because: str) -> Failure:
-    """The app's release command ended with an error; `because` is empty or begins with a colon."""
-    return Failure("release-failed", f"the release command failed with status {status}{because}", _SEE_LOG)
+def release_command_failed(status: int, because: str, denied: str = "") -> Failure:
+    """The app's release command ended with an error; `because` is empty or begins with a colon.
+
+    `denied` is the user that it ran as, where that user was refused something.
+    """
+    said = f"the release command failed with status {status}{because}"
+    if denied:
+        one = "write `database_roles: one` in the entry and run ansible-playbook site.yml"
+        return Failure("release-failed", said, f"it runs as {denied}: see docs/apps.md, Two roles; or {one}")
+    return Failure("release-failed", said, _SEE_LOG)
 
 
 def hook_failed(name: str, status: int, because: str) -> Failure:

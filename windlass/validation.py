@@ -318,7 +318,7 @@ def _app_name(name: str) -> Iterator[Finding]:
     if not _APP_NAME.fullmatch(name):
         hint = "write a lower-case letter, then up to 19 lower-case letters, digits, - and _"
         yield ("name",), f"{name!r} cannot be a unix user's name; {hint}"
-    elif name in RESERVED_NAMES or name.startswith("windlass") or name.endswith("-build"):
+    elif name in RESERVED_NAMES or name.startswith("windlass") or name.endswith(("-build", "-owner")):
         yield ("name",), f"{name} is a name that the system uses; write another, such as {name[:16]}-app"
 
 

@@ -103,6 +103,30 @@ def app_schedules(apps: list[dict[str, Any]], mail: str, led_elsewhere: list[str
     return {"mail": [mail], "smtp": ["127.0.0.1", 25], "apps": plan}
 
 
+def app_owned(apps: list[dict[str, Any]]) -> list[str]:
+    """Return the names of the apps whose schema belongs to a role of its own, which no process that serves has."""
+    return [
+        app["name"]
+        for app in apps
+        if "postgresql" in (app.get("services") or []) and (app.get("database_roles") or "two") == "two"
+    ]
+
+
+def app_owner_urls(urls: dict[str, str], apps: list[dict[str, Any]]) -> dict[str, str]:
+    """Return the owners' URLs that are wanted: who says itself where its database is has its own roles there."""
+    own = {app["name"] for app in apps if "DATABASE_URL" in (app.get("env") or {})}
+    return {name: url for name, url in urls.items() if name in app_owned(apps) and name not in own}
+
+
+def database_ownership(app: str, owner: str, go: str) -> str:
+    """Return the SQL that gives everything in an app's database to its owner, and the app its rights."""
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))
+    from windlass.server.database import ownership
+
+    return ownership.script(app, owner, go)
+
+
 def locked_requirement(lock: str, name: str) -> str:
     """Return a package of a ``uv.lock`` as a line of a requirements file, with the hashes of its wheels."""
     package = next(package for package in tomllib.loads(lock)["package"] if package["name"] == name)
@@ -132,8 +156,11 @@ class FilterModule:
             "app_deploy_keys": app_deploy_keys,
             "app_env": app_env,
             "app_notify": app_notify,
+            "app_owned": app_owned,
+            "app_owner_urls": app_owner_urls,
             "app_schedules": app_schedules,
             "app_settings": app_settings,
+            "database_ownership": database_ownership,
             "dotenv": dotenv,
             "firewall_sources": firewall_sources,
             "locked_requirement": locked_requirement,

@@ -274,6 +274,7 @@ def make_server(package_cache: Path) -> Server:
         domains=["demo.example.com"],
         user=user,
         build_user=user,
+        owner_user=user,
         front=None,
         health_timeout=15,
         stop_timeout=5,

@@ -12,6 +12,7 @@ from conftest import Server, make_server
 from databases import ENTRY, FIRST, MOOD, SECOND, SHOUT, THIRD, alembic_app, django_app
 
 from tests.support.cluster import Cluster, cluster
+from windlass.server.database import ownership
 
 WAYS = [{"downgrade": True}, {"restore_snapshot": True, "confirmed": True}]
 END_HOLDERS = (
@@ -67,6 +68,54 @@ def test_a_rollback_over_a_migration_is_refused_with_both_heads_and_the_two_ways
     assert "--downgrade" in error["hint"] and "--restore-snapshot" in error["hint"]
     assert app.get() == (200, "two")
     assert postgres.sql("SELECT version_num FROM alembic_version", "demo") == ["0002"]
+
+
+def test_a_migration_runs_as_the_owner_and_the_app_as_a_role_that_changes_nothing(
+    app: Server, postgres: Cluster
+) -> None:
+    told = ("0002", "0001", "op.execute('ALTER TABLE note ADD COLUMN by text DEFAULT current_user')", "pass")
+    app.deploy(alembic_app("one", FIRST)).data  # noqa: B018
+    app.deploy(alembic_app("two", FIRST, told)).data  # noqa: B018
+    owners = "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'"
+    assert postgres.sql(owners, "demo") == ["demo-owner"]
+    assert postgres.sql(
+        "INSERT INTO note (text) VALUES ('x'); SELECT version_num FROM alembic_version", "demo", "demo"
+    ) == ["0002"]
+    with pytest.raises(AssertionError, match="must be owner"):
+        postgres.sql("DROP TABLE note", "demo", "demo")
+    url = "import os; print(os.environ['DATABASE_URL'])"
+    shown = app.ask("run", command=f'python -c "{url}"')
+    assert "user=demo\n" in f"{shown.output()}\n"
+
+
+def test_a_release_command_that_takes_itself_for_the_app_is_told_of_the_two_roles(
+    app: Server, postgres: Cluster
+) -> None:
+    files = alembic_app("one", FIRST)
+    files["migrations/env.py"] = files["migrations/env.py"].replace(
+        'os.environ["DATABASE_URL"]', repr(postgres.url("demo", "demo"))
+    )
+    error = app.deploy(files).error
+    assert error["code"] == "release-failed"
+    assert "permission denied for schema public" in error["message"]
+    assert "database_roles: one" in error["hint"]
+    app.configure(database_roles="one")
+    postgres.sql(ownership.script("demo", "demo"), "demo")
+    assert app.deploy(files).ok
+
+
+def test_a_copy_from_before_there_were_two_roles_is_restored_into_both(app: Server, postgres: Cluster) -> None:
+    app.configure(database_roles="one")
+    postgres.sql(ownership.script("demo", "demo"), "demo")
+    app.deploy(alembic_app("one", FIRST)).data  # noqa: B018
+    app.deploy(alembic_app("two", FIRST, SECOND)).data  # noqa: B018
+    app.configure(database_roles="two")
+    postgres.sql(ownership.script("demo", "demo-owner"), "demo")
+    assert app.ask("rollback", restore_snapshot=True, confirmed=True).ok
+    owners = "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'"
+    assert postgres.sql(owners, "demo") == ["demo-owner"]
+    assert postgres.sql("INSERT INTO note (text) VALUES ('x') RETURNING text", "demo", "demo") == ["x"]
+    assert app.deploy(alembic_app("three", FIRST, SECOND)).ok
 
 
 def test_a_downgrade_undoes_the_migration_from_the_newer_release(app: Server, postgres: Cluster) -> None:

@@ -72,7 +72,7 @@ import os
 SECRET_KEY = "x"
 INSTALLED_APPS = ["notes"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql", "NAME": "demo", "USER": "demo",
+DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql", "NAME": "demo", "USER": "demo-owner",
                          "HOST": os.environ["DATABASE_HOST"]}}
 """
 DJANGO = """
@@ -343,7 +343,7 @@ def test_the_pending_migrations_of_django_have_their_sql_and_their_verdicts(
     made: Callable[..., Server], postgres: Cluster
 ):
     postgres.create("django")
-    files = {name: text.replace('"demo"', '"django"') for name, text in django_app(4).items()}
+    files = {name: text.replace('"demo', '"django') for name, text in django_app(4).items()}
     first = {name: text for name, text in files.items() if "migrations/m" not in name or "m0001" in name}
     server = made(first, postgres.url("django", "django"), DATABASE_HOST=str(postgres.folder))
     reply = plan(server, files)

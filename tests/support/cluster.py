@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from windlass.server.database import ownership
+
 SUPERUSER = "postgres"
 SETTINGS = {
     "listen_addresses": "",
@@ -49,9 +51,10 @@ class Cluster:
         return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def create(self, name: str) -> None:
-        """Make a database as the role does: owned by a role of its name that may do nothing else."""
-        self.sql(f'CREATE ROLE "{name}" LOGIN; CREATE DATABASE "{name}" OWNER "{name}";')
-        self.sql(f'REVOKE CONNECT, TEMPORARY ON DATABASE "{name}" FROM PUBLIC')
+        """Make a database as the role does: a role of its name reads and writes rows, another owns the schema."""
+        self.sql(f'CREATE ROLE "{name}" LOGIN; CREATE ROLE "{name}-owner" LOGIN; GRANT "{name}" TO "{name}-owner"')
+        self.sql(f'CREATE DATABASE "{name}" OWNER "{name}-owner"')
+        self.sql(ownership.script(name, f"{name}-owner"), name)
 
     def names(self, start: str) -> list[str]:
         """Return the databases whose names begin so."""
@@ -60,7 +63,7 @@ class Cluster:
     def drop(self, name: str) -> None:
         for found in self.names(name):
             self.sql(f'DROP DATABASE "{found}" WITH (FORCE)')
-        self.sql(f'DROP ROLE IF EXISTS "{name}"')
+        self.sql(f'DROP ROLE IF EXISTS "{name}-owner", "{name}"')
 
 
 @contextmanager

@@ -165,6 +165,7 @@ def test_postgresql_asks_every_client_for_tls_and_a_password(release: str):
     assert [row[-1] for row in rows if row[0] == "local"] == ["peer", "peer"]
     outside = [row for row in rows if row[0] == "hostssl"]
     assert [row[3] for row in outside] == ["192.0.2.7/32", "2001:db8::7/128", "198.51.100.0/24"]
+    assert {(row[1], row[2]) for row in outside} == {('"guestbook"', '"guestbook","guestbook-owner"')}
     assert {row[-1] for row in rows if row[0] != "local"} == {"scram-sha-256"}
     assert {row[3] for row in rows if row[0] == "host"} == {"127.0.0.1/32", "::1/128"}
 

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from windlass import messages
 from windlass.server import environment, lock, runner
+from windlass.server.database import owner
 from windlass.server.environment import Context
 from windlass.server.errors import Failure
 from windlass.server.processes.supervisor import Supervisor
@@ -100,7 +101,10 @@ def _inodes(context: Context) -> str:
 
 def _settings(context: Context) -> str:
     environment.app_values(context.paths)
-    for name in (context.settings.app_user, context.settings.builder):
+    users = [context.settings.app_user, context.settings.builder]
+    if owner.owns(context):
+        users.append(context.settings.owner_user or context.settings.owner)
+    for name in users:
         try:
             runner.user(name)
         except KeyError:

@@ -26,6 +26,11 @@ class Paths:
         return self.prefix / "etc/windlass" / f"{self.app}.env"
 
     @property
+    def owner_env(self) -> Path:
+        """How the schema's owner reaches a database on another server; root only, and there only when it is on one."""
+        return self.prefix / "etc/windlass" / f"{self.app}.owner.env"
+
+    @property
     def notify(self) -> Path:
         """Where notices go, with the secret address of a webhook; root only, and there only when there is one."""
         return self.prefix / "etc/windlass" / f"{self.app}.notify.json"

@@ -41,6 +41,8 @@ class Settings:
     upstream_keepalive: int = 0
     setuid_programs: bool = False
     hooks: dict[str, str] = field(default_factory=dict)
+    database_roles: str = "two"
+    owner_user: str = ""
     migrations: str = "auto"
     lock_timeout: int = 5
     keep_snapshots: int = 3
@@ -58,6 +60,12 @@ class Settings:
     def builder(self) -> str:
         """The user that builds releases and owns the code."""
         return self.build_user or f"{self.name}-build"
+
+    @property
+    def owner(self) -> str:
+        """The user and the role that own the schema; nothing where that is the app's own, or nobody."""
+        two = self.database_roles == "two" and "postgresql" in self.services
+        return f"{self.name}-owner" if two else ""
 
     def grace(self, process: str) -> int:
         """How long a process has, in seconds, to finish what it has in hand when it is told to stop."""

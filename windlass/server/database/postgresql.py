@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from windlass import messages
 from windlass.server import environment, runner
 from windlass.server.capture import Answer, Question, ask
+from windlass.server.database import owner
 from windlass.server.environment import Context
 
 SOCKETS = "/var/run/postgresql"
@@ -43,7 +44,7 @@ VARIABLES = {
 
 @dataclass(frozen=True)
 class Database:
-    """One database, and who asks: the app's user, or the superuser where the server is on this machine."""
+    """One database, and who asks: the app, the owner of its schema, or the superuser where the server is here."""
 
     name: str
     user: runner.User
@@ -83,10 +84,18 @@ def _psql() -> str:
 
 def of_app(context: Context) -> Database | None:
     """Return the database as the app reaches it; nothing when it has none, or none that DATABASE_URL names."""
-    url = environment.app_values(context.paths).get("DATABASE_URL", "")
+    user = runner.user(context.settings.app_user)
+    return _named(environment.app_values(context.paths).get("DATABASE_URL", ""), user)
+
+
+def of_owner(context: Context) -> Database | None:
+    """Return the database as the owner of its schema reaches it."""
+    return _named(owner.url(context), owner.user(context))
+
+
+def _named(url: str, user: runner.User) -> Database | None:
     if urlsplit(url).scheme.partition("+")[0] not in SCHEMES or not shutil.which("psql"):
         return None
-    user = runner.user(context.settings.app_user)
     try:
         found = variables(url)
     except ValueError:
@@ -124,7 +133,7 @@ def variables(url: str) -> dict[str, str]:
 
 
 def as_superuser(database: Database) -> Database:
-    """Return the same database asked by the superuser where its socket is on this machine, else by the app.
+    """Return the same database asked by the superuser where its socket is on this machine, else as it was.
 
     Behind an address, even this machine's own, may be the tunnel to another server.
     """

@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 
 from windlass import messages
-from windlass.server import environment, runner
-from windlass.server.database import lock_holders, migrations, postgresql
+from windlass.server import runner
+from windlass.server.database import lock_holders, migrations, owner, postgresql
 from windlass.server.environment import Context
 from windlass.server.job import Job
 from windlass.server.processes import command, procfile
@@ -17,6 +17,8 @@ from windlass.server.tail import LINES, Watch, because, reason
 
 TRIES = 5
 PAUSES = (1.0, 2.0, 4.0, 8.0)
+# What a release command meets that takes itself for the app.
+DENIED = re.compile(r"permission denied|must be owner of|authentication failed|role \S+ does not exist", re.IGNORECASE)
 LOCKED = re.compile(r"lock timeout|\b55P03\b|LockNotAvailable", re.IGNORECASE)
 
 
@@ -27,7 +29,7 @@ def wanted(work: Job, release: str) -> str:
 
 
 def run(work: Job, release: str) -> None:
-    """Run the release command, as the app would run it."""
+    """Run the release command, as the owner of the schema."""
     shell = ["/bin/sh", "-c", command.plain_command(wanted(work, release))[0]]
     logged = Watch(work.context, ["release"])
     outcome = patiently(work, release, shell)
@@ -35,7 +37,9 @@ def run(work: Job, release: str) -> None:
         # Some commands tell the log alone why they failed.
         tail = list(outcome.tail)
         tail = tail if reason(tail) else [*tail, *logged.lines()[-LINES:]]
-        failure = messages.release_command_failed(outcome.status, because(tail))
+        denied = owner.owns(work.context) and any(DENIED.search(line) for line in tail)
+        who = owner.user(work.context).name if denied else ""
+        failure = messages.release_command_failed(outcome.status, because(tail), who)
         failure.log = tail
         raise failure
 
@@ -48,12 +52,12 @@ def patiently(work: Job, release: str, arguments: Sequence[str]) -> Outcome:
     limit = work.context.settings.lock_timeout
     task = runner.Task(
         list(arguments),
-        runner.user(work.context.settings.app_user),
+        owner.user(work.context),
         migrations.folder_of(work.context, release),
         _environment(work.context, release),
         setuid_programs=work.context.settings.setuid_programs,
     )
-    holder = lock_holders.Holders(postgresql.of_app(work.context) if limit else None)
+    holder = lock_holders.Holders(postgresql.of_owner(work.context) if limit else None)
     for number in range(TRIES):
         with holder.looking():
             outcome = runner.run(task, work.events.output)
@@ -69,7 +73,7 @@ def patiently(work: Job, release: str, arguments: Sequence[str]) -> Outcome:
 
 def _environment(context: Context, release: str) -> dict[str, str]:
     """Return the environment with the time that a statement waits for a lock; what the owner wrote wins."""
-    values = environment.of_process(context, release, "release")
+    values = owner.values(context, release)
     if context.settings.lock_timeout:
         own = values.get("PGOPTIONS", "")
         values["PGOPTIONS"] = f"-c lock_timeout={context.settings.lock_timeout}s {own}".strip()

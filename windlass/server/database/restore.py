@@ -6,9 +6,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from windlass import messages
-from windlass.server.database import closed, snapshots, swap
+from windlass.server.database import closed, owner, ownership, snapshots, swap
 from windlass.server.database.going_back import Way
-from windlass.server.database.postgresql import as_superuser
+from windlass.server.database.postgresql import Database, as_superuser
 from windlass.server.job import Job
 
 RollOut = Callable[[Job, str], dict[str, object]]
@@ -22,7 +22,7 @@ def run(work: Job, way: Way, roll_out: RollOut) -> dict[str, object]:
     assert way.database is not None  # noqa: S101 - `agreed` has looked
     with work.events.phase("restore"):
         dump = snapshots.file_of(work.context.paths, name)
-        beside = swap.prepare(way.database, dump, way.tool, str(taken["applied"]))
+        beside = swap.prepare(way.database, dump, way.tool, str(taken["applied"]), _whose(work, way.database))
     try:
         with closed.to_everybody(work):
             kept = beside.swap()
@@ -37,6 +37,14 @@ def run(work: Job, way: Way, roll_out: RollOut) -> dict[str, object]:
         raise
     work.events.note(messages.note_database_kept(kept, way.database.name))
     return data | {"kept_database": kept}
+
+
+def _whose(work: Job, live: Database) -> str:
+    """Return the SQL that says whose everything in the app's database is, where the roles are ours."""
+    name = work.context.settings.name
+    if live.env["PGUSER"] != name or "postgresql" not in work.context.settings.services:
+        return ""
+    return ownership.script(name, work.context.settings.owner if owner.owns(work.context) else name)
 
 
 def agreed(work: Job, way: Way) -> tuple[str, dict[str, object]]:

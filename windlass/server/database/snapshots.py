@@ -14,6 +14,7 @@ from typing import IO
 from windlass import messages
 from windlass.server import files
 from windlass.server.checks import FREE_BYTES
+from windlass.server.database import postgresql
 from windlass.server.database.postgresql import Database, as_superuser
 from windlass.server.environment import Context
 from windlass.server.errors import Failure
@@ -54,7 +55,9 @@ def file_of(paths: Paths, release: str) -> Path:
 def take(context: Context, database: Database, name: str, applied: str) -> Snapshot:
     """Copy the database to a file of this name; `Failure` leaves nothing of it behind."""
     try:
-        return _take(context.paths, as_superuser(database), name, applied)
+        asked = as_superuser(database)
+        asked = asked if asked.superuser else postgresql.of_owner(context) or asked
+        return _take(context.paths, asked, name, applied)
     except OSError as error:
         raise messages.snapshot_failed(str(error)) from error
     except Failure as failure:

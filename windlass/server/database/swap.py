@@ -82,8 +82,11 @@ class Beside:
             self.asked.sql('DROP DATABASE IF EXISTS :"name" WITH (FORCE);', name=self.name)
 
 
-def prepare(live: Database, dump: Path, tool: Tool, applied: str) -> Beside:
-    """Restore a copy beside the live database and check it; `Failure` leaves everything as it was."""
+def prepare(live: Database, dump: Path, tool: Tool, applied: str, ownership: str = "") -> Beside:
+    """Restore a copy beside the live database and check it; `Failure` leaves everything as it was.
+
+    `ownership` is SQL that says whose everything is: a copy knows that as it was when it was taken.
+    """
     asked = _who_may(live)
     beside = Beside(live, asked, f"{live.name[:NAME_LIMIT]}_restoring")
     beside.drop()
@@ -94,6 +97,7 @@ def prepare(live: Database, dump: Path, tool: Tool, applied: str) -> Beside:
         rows = sorted(set(migrations.rows_of(asked.other(beside.name), tool) or []))
         if migrations.digest(rows) != applied:
             raise messages.restore_failed(f"the copy is at {', '.join(rows) or 'no migration'}")
+        asked.other(beside.name).sql(ownership)
         asked.sql(ALIKE, live=live.name, name=beside.name)
     except Failure as failure:
         beside.drop()
