@@ -220,11 +220,10 @@ def test_500_slow_visitors_slow_no_other_down(scanner: Host, ca: str, guestbook:
         f"{attack}: {len(watch.seconds)} requests, p99 {watch.p99:.3f} s, {alone.p99:.3f} s without, {max(opened)} slow"
     )
     assert max(opened) == 500, told[-2000:]
-    assert len(watch.seconds) > 20
+    assert len(watch.seconds) > 100
     assert watch.failures == []
     assert set(watch.statuses) == {200}
-    # On a machine that is busy with other things a single visitor may have waited as long.
-    assert watch.p99 < max(1, 3 * alone.p99)
+    assert watch.p99 < 1
 
 
 # The other switches
