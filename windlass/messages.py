@@ -199,6 +199,11 @@ def editor_failed(command: str, status: int) -> WindlassError:
     return WindlassError(f"the editor {command} ended with status {status}", "nothing was saved: do it again")
 
 
+def editor_left_no_text(command: str) -> WindlassError:
+    """What was to be saved is gone, or in another encoding."""
+    return WindlassError(f"the editor {command} left no text in UTF-8", "nothing was saved: do it again")
+
+
 def no_password_file() -> WindlassError:
     """The vault's password is typed, or not given at all."""
     hint = "set ANSIBLE_VAULT_PASSWORD_FILE to its file, or type ansible-vault rekey"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets as strong
 import stat
@@ -11,6 +12,7 @@ from typing import Any
 
 from windlass import messages
 from windlass import secrets_vault as vault
+from windlass.errors import WindlassError
 from windlass.output import Screen
 
 BYTES = 48
@@ -66,7 +68,7 @@ def secret(path: Path) -> Any:
 
 
 def rotate(directory: Path, screen: Screen) -> None:
-    """Encrypt every file of the inventory with another password, then put that in the old one's place.
+    """Encrypt every file with another password, also of other inventories, then put that in the old one's place.
 
     Cut short, it leaves the new password beside the old one: one of the two opens each file. Run again it goes on.
     """
@@ -86,13 +88,13 @@ def rotate(directory: Path, screen: Screen) -> None:
     new = secret(beside)
     both = [("default", old), ("default", new)]
     files = _sealed_files(directory)
-    texts = [vault.opened(file, both) for file in files]
+    texts = [vault.opened(file, both) for file in files] + _others_with(directory, both)
     for text in texts:
         vault.replace(text.path, vault.seal(text.text, new, text.identity))
     for text in texts:  # the old password goes only when the new one was seen to work
         vault.opened(text.path, [("default", new)])
     beside.replace(path)
-    screen.result(f"{path}: a new vault password; encrypted with it: {len(files)} file{'s' if len(files) > 1 else ''}")
+    screen.result(f"{path}: a new vault password; encrypted with it: {len(texts)} file{'s' if len(texts) > 1 else ''}")
 
 
 def _sealed_files(directory: Path) -> list[Path]:
@@ -104,6 +106,17 @@ def _sealed_files(directory: Path) -> list[Path]:
             raise messages.single_values_sealed(path)
         if vault.is_sealed(path):
             found.append(path)
+    return found
+
+
+def _others_with(directory: Path, secrets: vault.Secrets) -> list[vault.Opened]:
+    """Return what the inventories beside this one have of the same password: nobody could open it afterwards."""
+    found = []
+    for place in sorted(directory.absolute().parent.iterdir()):
+        if place != directory.absolute() and (place / "group_vars").is_dir():
+            for file in _sealed_files(place):
+                with contextlib.suppress(WindlassError):  # with a password of its own
+                    found.append(vault.opened(file, secrets))
     return found
 
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from conftest import Server, app_files
+
+from windlass.server.rollout import standby
 
 # A program that can start processes and hand over, and do nothing itself.
 HANDS_OVER = """
@@ -91,6 +96,27 @@ def test_another_program_than_the_watchers_does_it_itself(watched: Server, progr
     program("from windlass.server.rollout import standby\nstandby.GREETING = b'another'\n")
     assert watched.ask("rollback").ok
     assert_back(watched)
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_watcher_that_goes_before_it_has_read_the_line_is_done_without(tmp_path: Path, reads: bool) -> None:
+    """Not so one that has read it, and may have begun."""
+    folder = tmp_path / "var/lib/windlass/demo_app"
+    folder.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(str(folder / standby.NAME))
+        listener.listen(1)
+
+        def greet() -> None:
+            with listener.accept()[0] as asked:
+                asked.send(standby.GREETING)
+                if reads:
+                    asked.recv(standby.LIMIT)
+
+        with ThreadPoolExecutor() as pool:
+            pool.submit(greet)
+            status = standby.hand_over(tmp_path, b'{"action": "rollback", "app": "demo_app"}')
+    assert status == (1 if reads else None)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])

@@ -271,6 +271,28 @@ def test_no_plain_copy_is_left_when_fab_is_killed_while_the_editor_is_open(made:
     assert made.values()["vault_key"]
 
 
+def test_ctrl_c_in_the_editor_is_the_editors(made: Place):
+    """The terminal tells all of them; vim leaves its insert mode at it."""
+    made.editor('trap \'echo "vault_mine: mine" >> "$1"; exit 0\' INT; kill -INT $PPID $$; sleep 5; exit 3')
+    made.succeed("edit")
+    assert made.values()["vault_mine"] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("script", "program", "said"),
+    [
+        ('rm "$1"', "", "left no text"),
+        ("printf '\\351' > \"$1\"", "", "left no text"),
+        ("", "vi 'x", "cannot be started: No closing quotation"),
+        ("", "/nonexistent/editor -w", "/nonexistent/editor cannot be started"),
+    ],
+)
+def test_an_editor_that_leaves_nothing_or_is_none_is_one_line(made: Place, script: str, program: str, said: str):
+    made.editor(script)
+    made.program = program or made.program
+    assert said in made.refused("edit")
+
+
 def test_an_edit_does_not_undo_another_that_was_saved_meanwhile(made: Place):
     other = made.home / "other"
     made.seal(other, "vault_other: theirs\n")
@@ -332,6 +354,17 @@ def test_the_vault_password_is_renewed_for_every_encrypted_file(made: Place):
     assert made.values() == values
     assert made.opened(other) == "vault_other: 1\n"
     assert [path.name for path in made.password.parent.iterdir()] == ["production"]
+
+
+def test_inventories_with_the_same_password_get_the_new_one_too_and_others_stay(made: Place):
+    staging, foreign = (made.path.parent / name / "group_vars" / "all" / "vault.yml" for name in ("staging", "foreign"))
+    for path, password in ((staging, ""), (foreign, "another")):
+        path.parent.mkdir(parents=True)
+        made.seal(path, "vault_other: 1\n", password)
+    before = foreign.read_bytes()
+    assert "2 files" in made.succeed("rotate", "vault-password").output
+    assert made.opened(staging) == "vault_other: 1\n"
+    assert foreign.read_bytes() == before
 
 
 def test_a_renewal_of_the_password_that_was_cut_short_goes_on(made: Place):

@@ -46,6 +46,8 @@ def test_a_secret_is_masked_however_it_is_written(name: str, value: str, line: s
         ("DATABASE_URL", "postgresql:///guestbook?host=/var/run/postgresql"),
         ("ADMIN_EMAIL", "somebody.of.2026@mail.example.com"),
         ("MEDIA_ROOT", "/srv/guestbook/shared/uploads2026"),
+        ("DJANGO_SETTINGS_MODULE", "shop2.settings.production"),
+        ("DATABASE_HOST", "db1.internal.example.com"),
         ("SECRET_KEY", "x"),
         ("KEYBOARD", "monkey-like"),
     ],

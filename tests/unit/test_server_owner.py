@@ -60,10 +60,11 @@ def test_a_database_of_ours_has_an_owner_and_one_that_the_entry_names_does_not(t
     assert not owner.owns(context(tmp_path / "one", f"DATABASE_URL='{SOCKET}'\n", "", "one", "postgresql"))
     assert not owner.owns(context(tmp_path / "none", f"DATABASE_URL='{SOCKET}'\n"))
     assert not owner.owns(context(tmp_path / "theirs", f"DATABASE_URL='{ELSEWHERE}'\n", "", "two", "postgresql"))
+    assert not owner.owns(context(tmp_path / "no URL", "DATABASE_URL='postgresql://[x'\n", "", "two", "postgresql"))
 
 
 def test_the_secret_of_the_owner_reaches_the_release_command_alone(tmp_path: Path) -> None:
-    secret = "postgresql://shop-owner:other@db.example.com/shop"
+    secret = "postgresql://shop-owner:0wner-password@db.example.com/shop"
     there = context(
         tmp_path, f"DATABASE_URL='{ELSEWHERE}'\nPLAIN='x'\n", f"DATABASE_URL='{secret}'\n", "two", "postgresql"
     )
@@ -71,6 +72,10 @@ def test_the_secret_of_the_owner_reaches_the_release_command_alone(tmp_path: Pat
     assert (values["DATABASE_URL"], values["PLAIN"]) == (secret, "x")
     assert values["USER"] == values["LOGNAME"] == getpass.getuser()
     assert owner.url(there) == secret
-    from windlass.server import environment
+    from windlass.server import environment, masking
+
+    assert masking.masked(f"could not connect to {secret}") == (
+        "could not connect to postgresql://shop-owner:********@db.example.com/shop"
+    )
 
     assert environment.of_process(there, "one", "web")["DATABASE_URL"] == ELSEWHERE

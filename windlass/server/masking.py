@@ -14,8 +14,8 @@ SECRET_NAME = re.compile(
     r"SECRET|PASSW|PASSPHRASE|TOKEN|CREDENTIAL|PRIVATE|WEBHOOK|SALT|DSN|(^|_)(KEYS?|PASS|PW|FALLBACKS)(_|$)",
     re.IGNORECASE,
 )
-# What is long, one word and of letters and digits was made by a machine.
-RANDOM = re.compile(r"(?=.*[A-Za-z])(?=.*[0-9])[\w+/=.~-]{20,}")
+# What is long, one word and of letters and digits was made by a machine; but for the names of modules and hosts.
+RANDOM = re.compile(r"(?!([a-z][a-z0-9_-]{0,18}\.)+[a-z][a-z0-9_-]{0,18}$)(?=.*[A-Za-z])(?=.*[0-9])[\w+/=.~-]{20,}")
 # What these keys of an event hold is read by programs, and is none of the app's words.
 _NAMES = """
 action app at by code colour commit event finished key name names ok phase previous process

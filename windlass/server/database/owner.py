@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
 from windlass import messages
-from windlass.server import envfile, environment, runner
+from windlass.server import envfile, environment, masking, runner
 from windlass.server.environment import Context
 from windlass.server.paths import Paths
 
@@ -34,7 +34,7 @@ def owns(context: Context) -> bool:
     if not context.settings.owner:
         return False
     url = environment.app_values(context.paths).get("DATABASE_URL", "")
-    return context.paths.owner_env.exists() or not url or _is_local(urlsplit(url))
+    return context.paths.owner_env.exists() or not url or _is_local(_parts(url))
 
 
 def values(context: Context, release: str) -> dict[str, str]:
@@ -57,11 +57,13 @@ def url(context: Context) -> str:
 
 def _secret(paths: Paths) -> dict[str, str]:
     try:
-        return envfile.parse(paths.owner_env.read_text())
+        values = envfile.parse(paths.owner_env.read_text())
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise messages.env_file_unreadable(paths.owner_env, str(error)) from error
+    masking.learn(values)
+    return values
 
 
 def as_owner(given: Mapping[str, str], app: str, owner: str) -> dict[str, str]:
@@ -73,10 +75,7 @@ def as_owner(given: Mapping[str, str], app: str, owner: str) -> dict[str, str]:
 
 
 def _url_as(value: str, app: str, owner: str) -> str:
-    try:
-        parts = urlsplit(value)
-    except ValueError:
-        return value
+    parts = _parts(value)
     if not _is_local(parts):
         return value
     login, at, host = parts.netloc.rpartition("@")
@@ -87,6 +86,14 @@ def _url_as(value: str, app: str, owner: str) -> str:
         changed = [(key, owner if (key, text) == ("user", app) else text) for key, text in pairs]
         parts = parts._replace(query=urlencode(changed, safe="/:,", quote_via=quote))
     return _joined(parts)
+
+
+def _parts(value: str) -> SplitResult:
+    """Return the parts of a URL; none of them for what cannot be one."""
+    try:
+        return urlsplit(value)
+    except ValueError:
+        return SplitResult("", "", "", "", "")
 
 
 def _joined(parts: SplitResult) -> str:

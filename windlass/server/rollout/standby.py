@@ -40,8 +40,11 @@ def hand_over(prefix: Path | str, line: bytes) -> int | None:
         except OSError:
             return None
         asked.settimeout(None)
-        socket.send_fds(asked, [line], [0, 1, 2])
-        status = asked.recv(1)
+        try:
+            socket.send_fds(asked, [line], [0, 1, 2])
+            status = asked.recv(1)
+        except OSError:  # it went, or lost patience, before it read the line
+            return None
     return status[0] if status else 1
 
 
@@ -50,7 +53,7 @@ def _rolled_back(line: bytes) -> str:
     with contextlib.suppress(ValueError):
         request = json.loads(line)
         app = request.get("app") if isinstance(request, dict) and request.get("action") == "rollback" else None
-        if isinstance(app, str) and app.replace("-", "").isalnum() and len(line) < LIMIT:
+        if isinstance(app, str) and app.replace("-", "").replace("_", "").isalnum() and len(line) < LIMIT:
             return app
     return ""
 
