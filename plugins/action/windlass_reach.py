@@ -99,7 +99,7 @@ class ActionModule(ActionBase):
             }
         )
         if self._connection.transport != "ssh":
-            return {"changed": False, "user": args["users"][0], "key": ""}
+            return self._without_ssh(args["users"][0], args["confirm"])
         self._fresh = bool(args["fresh"])
         if self._fresh:
             self._prefer("-o ControlMaster=no -o ControlPath=none")
@@ -110,6 +110,14 @@ class ActionModule(ActionBase):
             return found
         except RefusalError as refusal:
             return {"failed": True, "msg": str(refusal)}
+
+    def _without_ssh(self, user: str, subject: str) -> dict[str, Any]:
+        """Confirm a guarded change where nobody comes in by SSH: Ansible runs on the server, and goes on doing so."""
+        if subject:
+            done = self._low_level_execute_command(f"{GUARD} confirm {subject}", sudoable=True)
+            if done["rc"]:
+                return {"failed": True, "msg": f"the change of {subject} could not be confirmed: status {done['rc']}"}
+        return {"changed": False, "user": user, "key": ""}
 
     def _reach(self, users: list[str], known_hosts: Path) -> dict[str, Any]:
         new_key = not recorded_keys(self._name(), known_hosts)
@@ -137,7 +145,8 @@ class ActionModule(ActionBase):
                 there = any(line.endswith("/sudo") for line in said)
                 refusals.append(f"{user} ({'sudo asks for a password' if there else 'there is no sudo'})")
             else:
-                if not self._fresh and any(line.startswith("windlass-pending-") for line in said):
+                pending = any(line.startswith("windlass-pending-") for line in said)
+                if pending and not self._fresh and not self._task.check_mode:
                     # A run before this one ended too early: this one starts from what works.
                     self._as_root(user, f"{GUARD} take-back")
                 if not self._fresh and INTERRUPTED in said and not self._task.check_mode:

@@ -47,7 +47,7 @@ def nginx_headers(app: dict[str, Any], policy: dict[str, str]) -> dict[str, str]
     own: dict[str, str] = app.get("content_security_policy") or {}
     if own and POLICY not in headers:
         headers[POLICY] = nginx_policy({**policy, **own})
-    if "frame-ancestors" in headers.get(POLICY, "") and "frame-ancestors" in own:
+    if "frame-ancestors" in headers.get(POLICY, ""):
         headers.setdefault(FRAMES, "")
     return headers
 

@@ -68,6 +68,8 @@ def test_a_directive_of_the_owner_takes_the_place_of_the_default_one(filters: Mo
 def test_who_may_frame_an_app_is_said_once(filters: ModuleType) -> None:
     app = {"content_security_policy": {"frame-ancestors": "'self'"}}
     assert filters.nginx_headers(app, POLICY)["X-Frame-Options"] == ""
+    whole = {"headers": {"Content-Security-Policy": "default-src 'self'; frame-ancestors https://other.test"}}
+    assert filters.nginx_headers(whole, POLICY)["X-Frame-Options"] == ""
 
 
 def test_a_header_of_the_owner_is_taken_as_it_is(filters: ModuleType) -> None:
