@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import socket
@@ -332,6 +333,7 @@ def test_a_half_open_request_does_not_hold_a_connection_for_long(address: str) -
     with socket.create_connection((address, 80), 30) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\n")
         started = time.monotonic()
-        while connection.recv(4096):
-            pass
+        with contextlib.suppress(ConnectionResetError):  # nginx keeps nothing of a visitor who is too slow
+            while connection.recv(4096):
+                pass
         assert time.monotonic() - started < 25
