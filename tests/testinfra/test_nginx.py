@@ -286,11 +286,24 @@ def test_nothing_but_the_static_files_is_served(ask: Ask, path: str) -> None:
 
 
 @only_with_echo
-def test_text_is_compressed_for_those_who_ask(ask: Ask) -> None:
-    for path in ("/", "/static/style.css"):
-        answer = ask(path, headers={"Accept-Encoding": "gzip"})
-        assert answer.headers["content-encoding"] == "gzip"
-        assert "accept-encoding" in answer.headers["vary"].lower()
+def test_files_are_compressed_for_those_who_ask(ask: Ask) -> None:
+    answer = ask("/static/style.css", headers={"Accept-Encoding": "gzip"})
+    assert answer.headers["content-encoding"] == "gzip"
+    assert "accept-encoding" in answer.headers["vary"].lower()
+
+
+@only_with_echo
+@pytest.mark.parametrize(
+    ("site", "compressed"),
+    [("none", True), ("same-origin", True), ("same-site", False), ("cross-site", False), ("", False)],
+)
+def test_what_the_app_answers_is_compressed_unless_another_site_may_have_asked(
+    ask: Ask, site: str, compressed: bool
+) -> None:
+    """Another site reads a secret from the sizes of compressed answers (BREACH)."""
+    answer = ask(headers={"Accept-Encoding": "gzip"} | ({"Sec-Fetch-Site": site} if site else {}))
+    assert answer.status == 200
+    assert (answer.headers.get("content-encoding") == "gzip") is compressed
 
 
 @only_with_echo

@@ -314,5 +314,5 @@ def test_no_password_is_in_the_servers_log_and_none_but_its_verifier_in_the_data
         f"{role}|SCRAM-SHA-256$"
         for role in ("guestbook", "guestbook-owner", "second-app", "second-app-owner", "single")
     }
-    modes = host.check_output("cd /var/lib/postgresql/windlass && stat --format '%%U %%a' . *.key guestbook*")
+    modes = host.check_output("cd /var/lib/postgresql/windlass && stat --format '%U %a' . *.key guestbook*")
     assert set(modes.splitlines()) <= {"postgres 700", "postgres 600"}, modes
