@@ -104,11 +104,16 @@ def test_sslyze_would_have_told(guestbook: Visitor, address: str, inventory: Pat
 
 @pytest.fixture(scope="module")
 def testssl(scanner: Host, address: str, ca: str) -> dict[str, dict[str, str]]:
-    """Return what testssl.sh finds, by what it looked for."""
+    """Return what testssl.sh finds, by what it looked for; what it could not look at it is asked once more."""
     options = f"--quiet --color 0 --warnings off --nodns min --add-ca {ca} --ip {address} --overwrite"
-    done = scanner.run(f"timeout 900 testssl {options} --jsonfile /opt/testssl.json {NAME}:443")
-    print(done.stdout[-6000:])
-    return {found["id"]: found for found in json.loads(scanner.file("/opt/testssl.json").content_string)}
+    found: dict[str, dict[str, str]] = {}
+    for _ in range(2):
+        done = scanner.run(f"timeout 900 testssl {options} --jsonfile /opt/testssl.json {NAME}:443")
+        print(done.stdout[-6000:])
+        found = {one["id"]: one for one in json.loads(scanner.file("/opt/testssl.json").content_string)}
+        if not any(one["severity"] == "WARN" for id, one in found.items() if id not in NOT_OURS):
+            break
+    return found
 
 
 def test_testssl_rates_the_server_a_plus(testssl: dict[str, dict[str, str]]):
