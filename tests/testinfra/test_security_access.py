@@ -330,5 +330,7 @@ def test_a_run_without_a_change_guards_nothing(server: Server, inventory: Path):
         inventory,
     )
     assert re.search(r"changed=0 +unreachable=0 +failed=0", done.stdout), done.stdout[-3000:]
+    tasks = "".join(path.read_text() for path in ROOT.glob("roles/*/tasks/*.yml"))
+    assert re.search(r"- name: .*to be taken back", tasks), "no task has the name that is looked for"
     begun = re.findall(r"TASK \[.*to be taken back.*\] \**\n(\w+)", done.stdout)
     assert set(begun) <= {"skipping"}, begun
