@@ -202,7 +202,7 @@ def maintenance(_: Context, state: str, app: str = "", env: str = "") -> None:
 @task(
     positional=["action"],
     help={
-        "action": "init (make what is missing), edit, or rotate NAME (a vault_ name, or vault-password)",
+        "action": "init (make what is missing), edit, or rotate NAME (a vault_ name, vault-password or database)",
         "name": "what rotate gives a new value; the option's name may be left out",
         "forget": "with rotate: the old key of an app counts no more, and sessions end",
         "env": ENV,
@@ -210,9 +210,9 @@ def maintenance(_: Context, state: str, app: str = "", env: str = "") -> None:
 )
 def secrets(_: Context, action: str, name: str = "", forget: bool = False, env: str = "") -> None:
     """Make (init), change (edit) or renew (rotate NAME) the secrets of the inventory's vault."""
-    from windlass import secrets as verb
+    from windlass.secrets import verbs
 
-    end(verb.secrets(action, name, env or None, forget))
+    end(verbs.secrets(action, name, env or None, forget))
 
 
 @task(iterable=["count"], help={"count": "NAME=COUNT; the option's name may be left out", "app": APP, "env": ENV})

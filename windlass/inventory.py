@@ -11,8 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from windlass import messages, secrets_names, specs, validation
+from windlass import messages, specs, validation
 from windlass.errors import InventoryError, WindlassError
+from windlass.secrets import names
 
 ROOT = specs.ROOT
 WITHOUT_VAULT = "WINDLASS_WITHOUT_VAULT"
@@ -95,11 +96,11 @@ def vault_secrets() -> list[tuple[str, Any]]:
     return secrets
 
 
-def vault_uses(directory: Path) -> list[secrets_names.Use]:
+def vault_uses(directory: Path) -> list[names.Use]:
     """Return every place of an inventory that takes something from the vault; its other mistakes are no matter here."""
     configure()
     reader = _Reader([directory], _loader_of_what_opens(directory))
-    seen = {use: None for variables in reader.variables.values() for use in secrets_names.uses(variables)}
+    seen = {use: None for variables in reader.variables.values() for use in names.uses(variables)}
     return list(seen)
 
 
@@ -107,6 +108,21 @@ def app_servers(directory: Path) -> int:
     """Return on how many servers the apps run."""
     group = _Reader([directory], _loader_of_what_opens(directory)).inventory.groups.get(GROUP)
     return len(group.get_hosts()) if group else 0
+
+
+def databases_reached_by_password(directory: Path) -> list[validation.Variables]:
+    """Return the variables of each database server whose databases apps on other servers use."""
+    configure()
+    reader = _Reader([directory], _loader_of_what_opens(directory))
+    apps, databases = (
+        [host.name for host in group.get_hosts()] if (group := reader.inventory.groups.get(name)) else []
+        for name in (GROUP, "database")
+    )
+    entries = [
+        entry for name in apps if name not in databases for entry in reader.variables[name].raw.get("apps") or []
+    ]
+    wanted = any("postgresql" in (entry.get("services") or []) for entry in entries if isinstance(entry, dict))
+    return [reader.variables[name] for name in databases] if wanted else []
 
 
 def _loader_of_what_opens(directory: Path) -> Any:

@@ -114,12 +114,40 @@ def secrets_takes_no_name(action: str) -> WindlassError:
 def rotate_what(known: list[str]) -> WindlassError:
     """`fab secrets rotate` alone."""
     there = f"the vault has {', '.join(known)}" if known else "the vault is empty"
-    return WindlassError("rotate which secret?", f"type fab secrets rotate NAME, or vault-password; {there}")
+    return WindlassError("rotate which secret?", f"type fab secrets rotate NAME, vault-password or database; {there}")
+
+
+def no_database_password() -> WindlassError:
+    """No app reaches its database by a password that Windlass makes."""
+    return WindlassError(
+        "no app has its database on another server, so there is no password of one to renew",
+        "on one server the app enters as its unix user; type fab secrets rotate NAME for a name of the vault",
+    )
+
+
+def database_forgets_by_itself() -> WindlassError:
+    """`fab secrets rotate database --forget`."""
+    return WindlassError(
+        "the passwords of a database go by themselves as soon as nothing uses them",
+        "leave --forget out, type ansible-playbook site.yml after it, and end what that run still names",
+    )
+
+
+def generation_elsewhere(where: str, key: str) -> WindlassError:
+    """The count stands where its owner wrote it."""
+    return WindlassError(f"{where}: {key} is in a file of yours", "write the next number there, and provision")
+
+
+def bad_generation(path: Path, key: str) -> WindlassError:
+    """The count is no number."""
+    return WindlassError(
+        f"{path}: {key} is not a whole number", f"write {key}: 1 there, and type the same command again"
+    )
 
 
 def no_such_secret(name: str, known: list[str]) -> WindlassError:
     """`fab secrets rotate` names what the vault does not have."""
-    return WindlassError(f"no secret {name} in the vault", did_you_mean(name, [*known, "vault-password"]))
+    return WindlassError(f"no secret {name} in the vault", did_you_mean(name, [*known, "vault-password", "database"]))
 
 
 def secret_of_others(name: str, where: str) -> WindlassError:

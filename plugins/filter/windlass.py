@@ -118,6 +118,15 @@ def app_owner_urls(urls: dict[str, str], apps: list[dict[str, Any]]) -> dict[str
     return {name: url for name, url in urls.items() if name in app_owned(apps) and name not in own}
 
 
+def database_urls(logins: dict[str, tuple[str, str]], host: str, authority: str) -> dict[str, str]:
+    """Return the URL by which each role (with its login and password) reaches its database from another host."""
+    options = f"sslmode=verify-full&sslrootcert={authority}"
+    return {
+        role: f"postgresql://{login}:{password}@{host}:5432/{role.removesuffix('-owner')}?{options}"
+        for role, (login, password) in logins.items()
+    }
+
+
 def database_ownership(app: str, owner: str, go: str) -> str:
     """Return the SQL that gives everything in an app's database to its owner, and the app its rights."""
     if str(ROOT) not in sys.path:
@@ -161,6 +170,7 @@ class FilterModule:
             "app_schedules": app_schedules,
             "app_settings": app_settings,
             "database_ownership": database_ownership,
+            "database_urls": database_urls,
             "dotenv": dotenv,
             "firewall_sources": firewall_sources,
             "locked_requirement": locked_requirement,

@@ -146,7 +146,7 @@ def test_a_role_has_one_tag_and_it_is_its_name():
             tags = task.body.get("tags")
             role = task.body[task.module]
             seen.add(role["name"])
-            asked_by = "app" if role.get("tasks_from") == "urls" else role["name"]
+            asked_by = "app" if role.get("tasks_from") in ("urls", "retire") else role["name"]
             assert tags in (role["name"], asked_by), f"{task}: {tags}"
     assert seen == {role.name for role in project.roles()}
 

@@ -8,7 +8,14 @@ from pathlib import Path
 from tests.support import project
 
 # Not files of a server: read by a command, and gone.
-INPUTS = {"sysusers.conf.j2", "request.json.j2", "apps.sql.j2", "certificate.sh", "passwords.py"}
+INPUTS = {
+    "sysusers.conf.j2",
+    "request.json.j2",
+    "apps.sql.j2",
+    "certificate.sh",
+    "passwords.py",
+    "earlier_processes.py",
+}
 INCLUDED = {"app.conf.j2"}
 MANAGED = re.compile(r"(?:#|//|;) Managed by Windlass: ")
 

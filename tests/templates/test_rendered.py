@@ -28,6 +28,7 @@ MORE = {
     "syslog_remote": {"host": "logs.example.com"},
     "base_automatic_reboot": "04:00",
     "postgresql_clients": ["192.0.2.7", "2001:db8::7", "198.51.100.0/24"],
+    "__postgresql_made": {"stdout": '{"made": [], "ending": ".b", "changed": false}'},
 }
 CASES = [(path, more) for path in TEMPLATES for more in ({}, MORE) if more or path.name not in WITH_MORE_ALONE]
 every_release = pytest.mark.parametrize("release", RELEASES)
@@ -165,7 +166,8 @@ def test_postgresql_asks_every_client_for_tls_and_a_password(release: str):
     assert [row[-1] for row in rows if row[0] == "local"] == ["peer", "peer"]
     outside = [row for row in rows if row[0] == "hostssl"]
     assert [row[3] for row in outside] == ["192.0.2.7/32", "2001:db8::7/128", "198.51.100.0/24"]
-    assert {(row[1], row[2]) for row in outside} == {('"guestbook"', '"guestbook","guestbook-owner"')}
+    logins = '"guestbook","guestbook.b","guestbook-owner","guestbook-owner.b"'
+    assert {(row[1], row[2]) for row in outside} == {('"guestbook"', logins)}
     assert {row[-1] for row in rows if row[0] != "local"} == {"scram-sha-256"}
     assert {row[3] for row in rows if row[0] == "host"} == {"127.0.0.1/32", "::1/128"}
 

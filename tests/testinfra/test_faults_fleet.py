@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support import playbook
 from tests.support.fab import Fab
 from tests.support.faults import assert_told
 from tests.support.repository import Repository
@@ -32,6 +34,26 @@ connection.sock = socket.socket(socket.AF_UNIX)
 connection.sock.connect("/run/guestbook/web.sock")
 connection.request("GET", "/version")
 print(connection.getresponse().read().decode())
+"""
+# Writes and reads without end, and says what did not come back as it should.
+USED = """
+import http.client, json, socket, time
+count = 0
+while True:
+    connection = http.client.HTTPConnection("guestbook.test", timeout=20)
+    connection.sock = socket.socket(socket.AF_UNIX)
+    try:
+        connection.sock.connect("/run/guestbook/web.sock")
+        text = json.dumps({"author": "two", "text": f"renewed {count}"})
+        connection.request("POST", "/api/messages", text, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        said = answer.read().decode()
+        print("acknowledged" if answer.status == 201 else f"failed {answer.status} {said}", flush=True)
+        count += answer.status == 201
+    except OSError as error:
+        print(f"failed {error!r}", flush=True)
+    connection.close()
+    time.sleep(0.05)
 """
 NO_WAY_TO = """
 nft add table inet fault
@@ -137,3 +159,64 @@ def test_a_host_that_cannot_reach_the_database_is_found_before_anything_is_sent_
     assert released(fleet)["three"] == before["three"]
     fleet.succeed("deploy")
     wait_for(lambda: len(set(released(fleet).values())) == 1, 5, "one release")
+
+
+def logins(servers: dict[str, Server]) -> list[str]:
+    """Return the logins that have a password."""
+    return servers["one"].sql("select rolname from pg_authid where rolpassword is not null order by 1").splitlines()
+
+
+def passwords(servers: dict[str, Server]) -> set[str]:
+    """Return the URLs by which the app enters the database from other servers, which must be the same on all."""
+    found = {servers[name].run("grep ^DATABASE_URL= /etc/windlass/guestbook.env") for name in ("two", "three")}
+    assert len(found) == 1
+    return found
+
+
+@pytest.fixture
+def generation(whole_inventory: Path) -> Iterator[Path]:
+    """Return the file in which the passwords' generation is counted; there is none before and afterwards."""
+    file = whole_inventory / "group_vars/all/passwords.yml"
+    yield file
+    file.unlink(missing_ok=True)
+
+
+def test_the_passwords_of_a_database_are_renewed_while_the_app_is_used(
+    fleet: Fab, whole_inventory: Path, generation: Path, servers: dict[str, Server]
+):
+    before, had = passwords(servers), logins(servers)
+    assert had == ["guestbook", "guestbook-owner"]
+    begin = f"systemd-run --quiet --unit windlass-used --collect python3 -c {shlex.quote(USED)}"
+    two = servers["two"]
+    # What was started with the password before keeps it alive: here a process of the app that has a job in hand.
+    at_work = "systemd-run --quiet --unit windlass-at-work --collect --uid guestbook sleep infinity"
+    try:
+        two.run(f"{begin} && {at_work}")
+        fleet.succeed("secrets", "rotate", "database")
+        printed = playbook.succeed(whole_inventory, "--tags", "postgresql,app", "-e", "__app_earlier_seconds=40")
+        assert "sleep of guestbook (process " in printed, printed[-3000:]
+        assert passwords(servers).isdisjoint(before)
+        assert logins(servers) == ["guestbook", "guestbook-owner", "guestbook-owner.b", "guestbook.b"]
+        fleet.succeed("secrets", "rotate", "database")
+        refused = playbook.play(whole_inventory, "--tags", "postgresql")
+        assert refused.returncode != 0 and "postgresql_password_generation" in refused.stdout, refused.stdout[-3000:]
+        generation.write_text("postgresql_password_generation: 2\n")
+        two.run("systemctl stop windlass-at-work")
+        playbook.succeed(whole_inventory, "--tags", "postgresql,app")
+        assert logins(servers) == ["guestbook-owner.b", "guestbook.b"]
+        fleet.succeed("deploy")
+    finally:
+        two.run("systemctl stop windlass-used windlass-at-work || true")
+    said = two.run("journalctl --unit windlass-used --output cat --no-pager").splitlines()
+    acknowledged = said.count("acknowledged")
+    assert acknowledged > 100 and not [line for line in said if line.startswith("failed")], said[-20:]
+    kept = "select count(*) from message where author = 'two' and text like 'renewed %'"
+    assert servers["one"].sql(kept) == str(acknowledged)
+    assert playbook.changes(playbook.succeed(whole_inventory, "--tags", "postgresql,app")) == 0
+
+
+def test_what_the_second_login_makes_is_the_roles_own(servers: dict[str, Server]):
+    owners = "select distinct tableowner from pg_tables where schemaname = 'public'"
+    assert servers["one"].sql(owners) == "guestbook-owner"
+    seen = "select distinct usename from pg_stat_activity where client_addr is not null"
+    assert servers["one"].sql(seen) == "guestbook.b"

@@ -5,29 +5,19 @@ script/bench releases does the same twenty times over.
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.support import fleet
+from tests.support import fleet, playbook
 from tests.support.faults import Site
 from tests.support.load.series import Series, run_series
-from tests.support.repository import ROOT
 
 ROUNDS = 5
 FEWER_ROUNDS = 2
 KEPT_CONNECTIONS = 16
-
-
-def provision(inventory: Path) -> None:
-    """Run site.yml for the app and nginx alone."""
-    command = [f"{ROOT}/.venv/bin/ansible-playbook", "-i", str(inventory), "site.yml", "--tags", "app,nginx"]
-    environment = {**os.environ, "ANSIBLE_CONFIG": f"{ROOT}/ansible.cfg"}
-    subprocess.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, check=True, timeout=600)
 
 
 @pytest.fixture
@@ -44,10 +34,10 @@ def kept_connections(inventory: Path) -> Iterator[None]:
             app["upstream_keepalive"] = KEPT_CONNECTIONS
         (variables / file.name).write_text(yaml.safe_dump(values))
     try:
-        provision(folder)
+        playbook.succeed(folder, "--tags", "app,nginx")
         yield
     finally:
-        provision(inventory)
+        playbook.succeed(inventory, "--tags", "app,nginx")
 
 
 def assert_nobody_noticed(series: Series, rounds: int, capsys: pytest.CaptureFixture[str]) -> None:

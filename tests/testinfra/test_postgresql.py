@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.repository import ROOT
+from tests.support import playbook
 
 Host = Any
 # One statement of each kind that a runtime role has no business with.
@@ -188,25 +187,8 @@ def test_a_slow_statement_is_logged_without_the_values_that_are_bound_to_it(host
 def converge(**variables: object) -> str:
     """Run the playbook of the databases with other variables, and return what it printed."""
     inventory = Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"]) / "inventory"
-    command = [
-        str(ROOT / ".venv/bin/ansible-playbook"),
-        "-i",
-        str(inventory),
-        "playbooks/database.yml",
-        "--tags",
-        "postgresql",
-    ]
-    settings = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-    done = subprocess.run(
-        [*command, "-e", json.dumps(variables)],
-        cwd=ROOT,
-        env=settings | {"NO_COLOR": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
-    return done.stdout
+    more = ("--tags", "postgresql", "-e", json.dumps(variables))
+    return playbook.succeed(inventory, *more, playbook="playbooks/database.yml")
 
 
 def entries_with(roles: str) -> list[dict[str, object]]:

@@ -19,7 +19,8 @@ from ansible.parsing.vault import VaultLib, VaultSecret
 
 from tests.support.fab import Outcome
 from tests.support.repository import ROOT
-from windlass import inventory, secrets
+from windlass import inventory
+from windlass.secrets import verbs
 
 BIN = ROOT / ".venv" / "bin"
 HOSTS = """\
@@ -80,7 +81,7 @@ class Place:
             patch.setattr("sys.stdin", io.StringIO())
             output, errors = io.StringIO(), io.StringIO()
             with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
-                status = secrets.secrets(action, name, str(self.path), forget)
+                status = verbs.secrets(action, name, str(self.path), forget)
         return Outcome(status, output.getvalue(), errors.getvalue())
 
     def succeed(self, *arguments: str, forget: bool = False) -> Outcome:
@@ -441,3 +442,40 @@ def test_ansible_playbook_ends_before_it_reaches_a_server(made: Place, password:
     assert said in line
     assert "hunter2" not in everything
     assert "192.0.2.1" not in everything and "TASK [bootstrap" not in everything
+
+
+@pytest.fixture
+def apart(place: Place) -> Place:
+    """Return an inventory whose app has its database on another server."""
+    (place.path / "hosts.yml").write_text(HOSTS + "    database: {hosts: {db1: {ansible_host: 192.0.2.2}}}\n")
+    (place.path / "group_vars" / "all" / "main.yml").write_text(MAIN + "    services: [postgresql]\n")
+    return place
+
+
+def test_the_passwords_of_databases_have_a_generation_that_is_counted_up(apart: Place):
+    for number in (2, 3):
+        outcome = apart("rotate", "database")
+        assert outcome.status == 0, outcome.everything
+        assert f"generation {number}" in outcome.output and "ansible-playbook" in outcome.output
+        text = (apart.path / "group_vars/all/passwords.yml").read_text()
+        assert yaml.safe_load(text) == {"postgresql_password_generation": number}
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "said"),
+    [
+        ("main.yml", "postgresql_password_generation: 4", "write the next number there"),
+        ("passwords.yml", "postgresql_password_generation: four", "write postgresql_password_generation: 1 there"),
+    ],
+)
+def test_a_generation_that_fab_cannot_count_up_says_what_to_write(apart: Place, file: str, line: str, said: str):
+    with (apart.path / "group_vars" / "all" / file).open("a") as opened:
+        opened.write(f"{line}\n")
+    assert said in apart.refused("rotate", "database")
+
+
+def test_a_database_on_the_same_server_has_no_password_to_rotate(apart: Place):
+    (apart.path / "hosts.yml").write_text(HOSTS + "    database: {hosts: {web1: {}}}\n")
+    assert "no app has its database on another server" in apart.refused("rotate", "database")
+    apart_again = apart("rotate", "database", forget=True)
+    assert apart_again.status == 2 and "--forget" in apart_again.errors

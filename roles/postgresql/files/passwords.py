@@ -1,17 +1,46 @@
-"""Make what is missing: for each role a password, and the verifier of it that PostgreSQL keeps; print whose was made.
+"""The passwords of the roles that come in from another host: made, handed out, and taken away when they were renewed.
 
-Run as postgres, in a folder that it alone reads. A password passes through no argument, no output and no statement.
+    passwords.py FOLDER make|would-make GENERATION ROLE...
+    passwords.py FOLDER read
+    passwords.py FOLDER retire
+
+Run as postgres, in a folder that it alone reads; each prints what it did or found as JSON. A password passes through no
+argument and no statement. Each role has two logins, its own name and NAME.b, which becomes the role as it enters.
+They take turns: what was started with the password before works on until it is retired.
 """
+
+from __future__ import annotations
 
 import base64
 import hashlib
 import hmac
+import json
 import os
 import secrets
+import subprocess
 import sys
 from pathlib import Path
 
 ROUNDS = 4096
+TURNS = ("", ".b")
+STATE = "turn.json"
+AGAIN = (
+    "postgresql_password_generation: the passwords of the generation before still work, since something uses them; "
+    "run site.yml until it lets them go, then change it"
+)
+PSQL = ["psql", "--no-psqlrc", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1", "--dbname=postgres"]
+SESSIONS = """
+SELECT DISTINCT format('%s from %s', usename, host(client_addr))
+  FROM pg_stat_activity
+ WHERE client_addr IS NOT NULL AND usename = ANY (string_to_array(:'logins', ',')) ORDER BY 1;
+"""
+TAKE_AWAY = """
+SELECT format('ALTER ROLE %I PASSWORD NULL', rolname)
+  FROM pg_roles
+ WHERE rolname = ANY (string_to_array(:'logins', ',')) \\gexec
+"""
+# Nothing of these statements is logged: see databases.yml.
+QUIET = "-c log_statement=none -c log_min_duration_statement=-1 -c log_min_error_statement=panic"
 
 
 def verifier(password: str, salt: bytes) -> str:
@@ -28,19 +57,111 @@ def fits(password: str, known: str) -> bool:
     return bool(salt) and verifier(password, base64.b64decode(salt)) == known
 
 
-def main(folder: Path, roles: list[str]) -> None:
-    """Fill the folder."""
+def state_of(folder: Path) -> dict[str, object]:
+    """Return the generation, the ending of its logins, and whether those of the one before still work."""
+    try:
+        found: dict[str, object] = json.loads((folder / STATE).read_text())
+    except FileNotFoundError:
+        return {"generation": 1, "ending": TURNS[0], "former": False}
+    return found
+
+
+def keep(folder: Path, state: dict[str, object]) -> None:
+    """Write the state whole or not at all."""
+    beside = folder / f".{STATE}"
+    beside.write_text(json.dumps(state) + "\n")
+    beside.replace(folder / STATE)
+
+
+def make(folder: Path, generation: int, roles: list[str], really: bool) -> dict[str, object]:
+    """Give each role a password for the login whose turn it is; another generation is the other login's turn."""
+    state = state_of(folder)
+    turned = generation != state["generation"]
+    if turned and state["former"]:
+        sys.exit(AGAIN)
+    if turned:
+        before = str(state["ending"])
+        state = {"generation": generation, "ending": other(before), "former": bool(logins_of(folder, before))}
+    logins = [f"{role}{state['ending']}" for role in roles]
+    wanting = [login for login in logins if not whole(folder, login)]
+    if really:
+        folder.mkdir(exist_ok=True)
+        for login in wanting:
+            fill(folder, login)
+        if turned:
+            keep(folder, state)
+    return {"made": wanting, "ending": state["ending"], "changed": bool(wanting or turned)}
+
+
+def whole(folder: Path, login: str) -> bool:
+    """Say whether a login has its password and the verifier of it."""
+    file, beside = folder / login, folder / f"{login}.scram"
+    return file.exists() and beside.exists() and fits(file.read_text().strip(), beside.read_text().strip())
+
+
+def fill(folder: Path, login: str) -> None:
+    """Make what a login lacks."""
+    file = folder / login
+    if not file.exists():
+        file.write_text(f"{secrets.token_hex(32)}\n")
+    (folder / f"{login}.scram").write_text(f"{verifier(file.read_text().strip(), os.urandom(16))}\n")
+
+
+def read(folder: Path) -> dict[str, object]:
+    """Return the login and the password of each role that has one now."""
+    state = state_of(folder)
+    ending = str(state["ending"])
+    logins = logins_of(folder, ending)
+    found = {login.removesuffix(ending): [login, (folder / login).read_text().strip()] for login in logins}
+    return {"former": state["former"], "logins": found}
+
+
+def retire(folder: Path) -> dict[str, object]:
+    """Take the passwords of the generation before away, unless a session came in with one."""
+    state = state_of(folder)
+    if not state["former"]:
+        return {"changed": False, "sessions": []}
+    logins = logins_of(folder, other(str(state["ending"])))
+    if sessions := ask(SESSIONS, logins):
+        return {"changed": False, "sessions": sessions}
+    ask(TAKE_AWAY, logins)
+    for login in logins:
+        (folder / login).unlink(missing_ok=True)
+        (folder / f"{login}.scram").unlink()
+    keep(folder, state | {"former": False})
+    return {"changed": True, "sessions": []}
+
+
+def logins_of(folder: Path, ending: str) -> list[str]:
+    """Return the logins of a turn that have a password."""
+    found = (path.name.removesuffix(".scram") for path in folder.glob("*.scram"))
+    return sorted(login for login in found if login.endswith(TURNS[1]) == bool(ending))
+
+
+def ask(statement: str, logins: list[str]) -> list[str]:
+    """Run SQL about some logins as postgres, and return the lines of its answer."""
+    command = [*PSQL, f"--set=logins={','.join(logins)}"]
+    environment = os.environ | {"PGOPTIONS": QUIET}
+    done = subprocess.run(command, input=statement, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        sys.exit(done.returncode)
+    return done.stdout.splitlines()
+
+
+def other(ending: str) -> str:
+    """Return the ending of the logins whose turn it is not."""
+    return TURNS[1 - TURNS.index(ending)]
+
+
+def main(folder: Path, action: str, arguments: list[str]) -> dict[str, object]:
+    """Do what the second argument says."""
     os.umask(0o077)
-    folder.mkdir(exist_ok=True)
-    for role in roles:
-        file, beside = folder / role, folder / f"{role}.scram"
-        if not file.exists():
-            file.write_text(f"{secrets.token_hex(32)}\n")
-        password = file.read_text().strip()
-        if not (beside.exists() and fits(password, beside.read_text().strip())):
-            beside.write_text(f"{verifier(password, os.urandom(16))}\n")
-            print(role)
+    if action == "read":
+        return read(folder)
+    if action == "retire":
+        return retire(folder)
+    return make(folder, int(arguments[0]), arguments[1:], action == "make")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])
+    print(json.dumps(main(Path(sys.argv[1]), sys.argv[2], sys.argv[3:])))

@@ -6,12 +6,10 @@ import secrets as strong
 from pathlib import Path
 
 from windlass import inventory, messages
-from windlass import secrets_names as names
-from windlass import secrets_password as password
-from windlass import secrets_vault as vault
 from windlass.errors import Status
 from windlass.output import Screen
-from windlass.secrets_editor import edit as in_editor
+from windlass.secrets import database, names, password, vault
+from windlass.secrets.editor import edit as in_editor
 from windlass.verbs import verb
 
 BYTES = 48  # 64 characters of letters, digits, - and _
@@ -37,6 +35,8 @@ def secrets(action: str, name: str, env: str | None, forget: bool = False) -> in
         raise messages.rotate_what(list(_opened(directory).values()))
     elif name == VAULT_PASSWORD:
         password.rotate(directory, screen)
+    elif name == database.NAME:
+        _rotate_database(directory, forget, screen)
     else:
         _rotate(directory, name, forget, screen)
     return Status.DONE
@@ -97,6 +97,13 @@ def _edit(directory: Path, screen: Screen) -> None:
         return
     opened.save(text)
     screen.result(f"{_shown(opened.path)}: encrypted again; {_provision(directory)}")
+
+
+def _rotate_database(directory: Path, forget: bool, screen: Screen) -> None:
+    if forget:
+        raise messages.database_forgets_by_itself()
+    number = database.rotate(directory)
+    screen.result(f"{_shown(directory / database.FILE)}: generation {number} of the passwords; {_provision(directory)}")
 
 
 def _rotate(directory: Path, name: str, forget: bool, screen: Screen) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from windlass import messages
-from windlass import secrets_vault as vault
 from windlass.errors import WindlassError
 from windlass.output import Screen
+from windlass.secrets import vault
 
 BYTES = 48
 NEW = ".new"
