@@ -247,21 +247,39 @@ def lasting(server: Server) -> Iterator[Server]:
 def settings_of(server: Server) -> str:
     """Return what decides who comes in, and whether a change of it is pending."""
     return server.run(
-        "cat /etc/ssh/sshd_config.d/00-windlass.conf /etc/nftables.conf /etc/nftables.d/*.nft; "
+        "cat /etc/ssh/sshd_config.d/00-windlass.conf /etc/systemd/system/ssh.service.d/windlass.conf; "
+        "systemctl show ssh.service --property InaccessiblePaths --value; "
+        "cat /etc/nftables.conf /etc/nftables.d/*.nft; "
         "sshd -T | grep -i allowgroups; nft -s list table inet windlass | grep -v elements | grep dport; "
         "ls /var/lib/windlass-guard",
         seconds=20,
     )
 
 
+# Each lets in nobody that is there: the settings of sshd, and what systemd lets it do.
+SPOILT = {
+    "settings": (
+        "templates/etc/ssh/sshd_config.d/00-windlass.conf.j2",
+        "AllowGroups admin deploy\n",
+        "AllowGroups nogroup\n",
+    ),
+    "sandbox": (
+        "files/etc/systemd/system/ssh.service.d/windlass.conf",
+        "[Service]\n",
+        "[Service]\nInaccessiblePaths=/home\n",
+    ),
+}
+
+
 @pytest.fixture
-def spoilt_roles(tmp_path: Path) -> Path:
-    """Return a folder of roles in which the settings of sshd let in nobody that is there."""
+def spoilt_roles(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """Return a folder of roles in which one thing is so that sshd lets nobody in."""
+    name, whole, spoilt = SPOILT[getattr(request, "param", "settings")]
     shutil.copytree(ROOT / "roles", tmp_path / "roles")
-    template = tmp_path / "roles/base/templates/etc/ssh/sshd_config.d/00-windlass.conf.j2"
-    text = template.read_text()
-    assert "AllowGroups admin deploy\n" in text
-    template.write_text(text.replace("AllowGroups admin deploy\n", "AllowGroups nogroup\n"))
+    file = tmp_path / "roles/base" / name
+    text = file.read_text()
+    assert whole in text
+    file.write_text(text.replace(whole, spoilt))
     return tmp_path / "roles"
 
 
@@ -273,7 +291,8 @@ def told_in_one_line(done: subprocess.CompletedProcess[str], what: str) -> None:
     assert "taken back" in said[-1]
 
 
-def test_settings_of_sshd_that_refuse_the_owners_key_are_taken_back(
+@pytest.mark.parametrize("spoilt_roles", list(SPOILT), indirect=True)
+def test_a_change_of_sshd_that_refuses_the_owners_key_is_taken_back(
     lasting: Server, inventory: Path, spoilt_roles: Path
 ):
     done = provision(inventory, "--tags", "bootstrap,base", ANSIBLE_ROLES_PATH=str(spoilt_roles))

@@ -59,8 +59,9 @@ class Subject:
 
 SUBJECTS = {
     "ssh": Subject(
-        ["/etc/ssh/sshd_config.d/00-windlass.conf"],
-        [["sshd", "-t"], ["systemctl", "try-reload-or-restart", "ssh.service"]],
+        ["/etc/ssh/sshd_config.d/00-windlass.conf", "/etc/systemd/system/ssh.service.d/windlass.conf"],
+        # A sandbox is entered at the start; the sessions that are open go on.
+        [["sshd", "-t"], ["systemctl", "daemon-reload"], ["systemctl", "try-restart", "ssh.service"]],
     ),
     "firewall": Subject(
         ["/etc/nftables.conf", "/etc/nftables.d"],
@@ -194,6 +195,7 @@ def take_back(subject: str) -> None:
     if is_so("systemctl", "is-active", "sysinit.target"):  # else the services start later, with these files
         count_again(subject, bool(state["raised"]))
     else:
+        run("systemctl", "daemon-reload")
         lower(subject, bool(state["raised"]))
     confirm(subject)
     print(f"{subject}: nobody confirmed the change; the settings are as they were before it", flush=True)
