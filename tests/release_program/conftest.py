@@ -208,6 +208,12 @@ class Server:
         """Do what systemd does before it starts Supervisor."""
         subprocess.run([str(self.paths.program), "boot"], check=True)
 
+    def tidy(self) -> str:
+        """Do what a timer does each minute, and return what it said."""
+        done = subprocess.run([str(self.paths.program), "tidy"], check=True, capture_output=True, text=True)
+        assert done.stderr == ""
+        return done.stdout
+
     def wait_for(self, true: Callable[[], bool], seconds: float = 10) -> None:
         end = time.monotonic() + seconds
         while not true():

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from conftest import Server, app_files
 
+from windlass.server.rollout import maintenance
+
 # Where the release program dies: a function of it, and at which call.
 POINTS = [
     ("rollout.switch.Intent.write", 1),
@@ -107,6 +109,35 @@ def test_a_server_that_loses_power_boots_into_one_release(
     live.wait_for(lambda: is_entire(live), 30)
 
 
+@cut_off
+def test_what_all_its_processes_left_is_cleared_up_though_nobody_asks(
+    live: Server, breaking: Callable[..., None], where: str, number: int
+) -> None:
+    breaking(where, number, "os.kill(os.getppid(), signal.SIGKILL)")
+    assert not any(event["event"] == "result" for event in deploy(live)), "it did not die there"
+    breaking(where, 0)
+    left = live.paths.intent.exists()
+    assert bool(live.tidy()) == left
+    if left:
+        live.wait_for(lambda: is_entire(live), 30)
+        assert live.tidy() == ""
+
+
+def test_a_site_that_was_closed_for_a_moment_is_opened_again_with_its_workers(live: Server) -> None:
+    live.settle()
+    maintenance.close_for_now(live.paths)
+    live.supervisor.stop(["demo-worker"], 5)
+    assert "cleared up" in live.tidy()
+    assert not live.paths.maintenance.is_symlink()
+    live.wait_for(lambda: is_entire(live), 30)
+
+
+def test_what_its_owner_closed_stays_closed(live: Server) -> None:
+    maintenance.turn(live.paths, "ann", on=True)
+    assert live.tidy() == "" and live.paths.maintenance.exists()
+    maintenance.turn(live.paths, "ann", on=False)
+
+
 def dies_later(server: Server, breaking: Callable[..., None], where: str, number: int) -> None:
     """Deploy with a program that dies when it has told that all went well."""
     server.settle()
@@ -119,12 +150,13 @@ def dies_later(server: Server, breaking: Callable[..., None], where: str, number
 
 
 @cut_off_later
-def test_what_a_program_leaves_that_is_killed_after_its_result_the_next_one_clears_up(
-    live: Server, breaking: Callable[..., None], where: str, number: int
+@pytest.mark.parametrize("by", ["the next action", "the timer"])
+def test_what_a_program_leaves_that_is_killed_after_its_result_is_cleared_up(
+    live: Server, breaking: Callable[..., None], where: str, number: int, by: str
 ) -> None:
     dies_later(live, breaking, where, number)
     assert live.get() == (200, f"v{live.commits}")
-    assert live.ask("restart").ok
+    assert live.tidy() if by == "the timer" else live.ask("restart").ok
     live.wait_for(lambda: is_entire(live), 30)
 
 

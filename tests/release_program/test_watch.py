@@ -240,6 +240,17 @@ def test_a_watcher_that_is_ended_is_cleared_up_by_the_next_deploy(watched: Serve
     assert not watched.paths.watch.exists()
 
 
+def test_after_a_killed_watcher_the_release_before_ends_though_nobody_asks(watched: Server) -> None:
+    watched.deploy(app_files("two")).data  # noqa: B018
+    assert watched.tidy() == "", "somebody watches still"
+    assert set(watched.states()) == {"demo-web-blue", "demo-web-green", "demo-worker"}
+    os.kill(watcher(watched), signal.SIGKILL)
+    watched.wait_for(lambda: watched.ask("status").data["watch"] is None)
+    assert "cleared up" in watched.tidy()
+    assert set(watched.states()) == {"demo-web-green", "demo-worker"}
+    assert watched.get() == (200, "two") and not watched.paths.watch.exists()
+
+
 def test_a_watch_ends_when_supervisord_is_restarted(
     watched: Server, supervisord: Callable[[Server], subprocess.Popen[bytes]]
 ) -> None:

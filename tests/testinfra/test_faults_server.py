@@ -170,6 +170,24 @@ def test_row_6_a_release_program_killed_in_a_phase_leaves_one_release_entire_and
     site.assert_the_next_deploy_succeeds()
 
 
+def test_row_2_what_a_killed_watcher_keeps_is_cleared_up_by_the_server_within_two_minutes(site: Site):
+    release = site.live()["release"]
+    settings = f"/etc/windlass/{APP}.json"
+    longer = (
+        f"""cp -p {settings} {settings}.whole && sed -i 's/"watch_seconds": [0-9]*/"watch_seconds": 3600/' {settings}"""
+    )
+    with site.server.altered(longer, f"mv {settings}.whole {settings}"):
+        site.new_version()
+        assert site.deploy().status == 0
+        webs = [row["release"] for row in site.status()["processes"] if row["name"].startswith("web")]
+        assert release in webs and len(set(webs)) == 2, webs
+        site.server.run(KILL_PROGRAM)
+        live = site.live()["release"]
+        wait_for(lambda: releases_of_processes(site) == {live}, 120, "the release before has ended", pause=2)
+    site.server.run(f"test ! -e /var/lib/windlass/{APP}/watch.json")
+    site.assert_entire(live)
+
+
 @pytest.fixture
 def late_database(site: Site) -> Iterator[int]:
     """Have the database not start at boot; it does when the test says so, and again at every boot afterwards."""

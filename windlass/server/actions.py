@@ -91,7 +91,7 @@ def _finish(work: Job) -> None:
 
 def _mend(work: Job) -> None:
     """Clear up at once after a program that was killed at its work."""
-    held = lock.take(work.context.paths.lock, {"action": "clearing up", "by": "Windlass", "since": now()})
+    held = lock.take(work.context.paths.lock, {"action": lock.CLEARING_UP, "by": "Windlass", "since": now()})
     try:
         work.log.read()
         job.sweep(work.context, work.log, work.supervisor)

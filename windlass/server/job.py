@@ -60,6 +60,8 @@ def sweep(context: Context, log: ReleaseLog, supervisor: Supervisor) -> None:
     strays.end_commands(log.paths.home, "release")
     recovery.recover(context, log, supervisor)
     live = log.state.release
+    if live and maintenance.is_closed_for_now(log.paths):  # whoever closed it had stopped the workers
+        recovery.bring_up(context, log.state, supervisor, set())
     maintenance.reopen(log.paths)
     if live and log.entries.get(live, {}).get("status") != "good":
         log.add(live, status="good", finished=now())

@@ -19,6 +19,7 @@ ATTEMPTS = 10
 POLL = 0.01
 NAMELESS = 20
 NOTE_EVERY = 30.0
+CLEARING_UP = "clearing up"
 Held = dict[str, object]
 
 
@@ -75,8 +76,8 @@ def take(path: Path, note: dict[str, object], waits: Callable[[Held], bool] = re
 
 
 def ends_at_once(held: Held) -> bool:
-    """Whether whoever has the lock has told its result, or but ends a watch: nobody is refused for that."""
-    return held.get("action") == "watch" or bool(held.get("told"))
+    """Whether whoever has the lock has told its result, or ends a watch, or clears up: nobody is refused for that."""
+    return held.get("action") in ("watch", CLEARING_UP) or bool(held.get("told"))
 
 
 class Waiting:

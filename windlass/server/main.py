@@ -1,4 +1,4 @@
-"""One request in, its events out; or what Supervisor, a timer or Ansible starts: `launch`, `boot`, `cron`, `timers`."""
+"""One request in, its events out; or, in one word, what Supervisor, a timer or Ansible starts."""
 
 from __future__ import annotations
 
@@ -32,6 +32,10 @@ def _called(prefix: Path) -> int:
         from windlass.server.rollout.recovery import boot
 
         return boot(prefix)
+    if sys.argv[1:] == ["tidy"]:
+        from windlass.server.tidy import tidy
+
+        return tidy(prefix)
     if sys.argv[1:2] == ["cron"]:
         from windlass.server.schedule.cron import cron
 

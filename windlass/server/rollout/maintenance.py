@@ -32,9 +32,14 @@ def close_for_now(paths: Paths) -> None:
 
 def reopen(paths: Paths) -> None:
     """Open again after such a moment, also one that was cut off; what the owner closed stays closed."""
-    if paths.maintenance.is_symlink():
+    if is_closed_for_now(paths):
         paths.maintenance.unlink()
     _moment(paths).unlink(missing_ok=True)
+
+
+def is_closed_for_now(paths: Paths) -> bool:
+    """Say whether it is closed for a moment, and not by its owner."""
+    return paths.maintenance.is_symlink()
 
 
 def _moment(paths: Paths) -> Path:

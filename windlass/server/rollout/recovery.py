@@ -88,7 +88,7 @@ def recover(context: Context, log: ReleaseLog, supervisor: Supervisor) -> None:
     live = log.state
     left = intent.old if live == intent.new else intent.new
     if live.release:
-        _bring_up(context, live, supervisor, set(intent.groups))
+        bring_up(context, live, supervisor, set(intent.groups))
     if left.release:
         colours.drain(left)
         colours.stop(left.colour)
@@ -102,7 +102,8 @@ def _stop_unfinished(colours: Colours, log: ReleaseLog) -> None:
         colours.stop(idle, kill_after=KILL_AFTER)
 
 
-def _bring_up(context: Context, live: State, supervisor: Supervisor, before: set[str]) -> None:
+def bring_up(context: Context, live: State, supervisor: Supervisor, before: set[str]) -> None:
+    """Have the live colour and all workers of its release run, and none of the groups that were there before."""
     colours, workers = Colours(context, supervisor), Workers(context, supervisor, lambda _text: None)
     if not colours.is_up(live.colour):
         supervisor.start([colours.group(live.colour)])
