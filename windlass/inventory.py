@@ -11,9 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from windlass import messages, specs, validation
+from windlass import messages, specs
 from windlass.errors import InventoryError, WindlassError
 from windlass.secrets import names
+from windlass.validation.check import check as check_variables
+from windlass.validation.variables import Variables
 
 ROOT = specs.ROOT
 WITHOUT_VAULT = "WINDLASS_WITHOUT_VAULT"
@@ -110,7 +112,7 @@ def app_servers(directory: Path) -> int:
     return len(group.get_hosts()) if group else 0
 
 
-def databases_reached_by_password(directory: Path) -> list[validation.Variables]:
+def databases_reached_by_password(directory: Path) -> list[Variables]:
     """Return the variables of each database server whose databases apps on other servers use."""
     configure()
     reader = _Reader([directory], _loader_of_what_opens(directory))
@@ -323,7 +325,7 @@ class _Reader:
                 if path.suffix in (".yml", ".yaml") and path.is_file() and not os.access(path, os.X_OK):
                     self.loader.load_from_file(str(path), cache="none")
 
-    def _variables(self, host: Any) -> validation.Variables:
+    def _variables(self, host: Any) -> Variables:
         from ansible import constants
         from ansible.template import Templar
 
@@ -337,7 +339,7 @@ class _Reader:
         home = self.directory / "group_vars" / "all" / "main.yml"
         shown = home if home.exists() else self.directory
         shown = shown.relative_to(Path.cwd()) if shown.is_relative_to(Path.cwd()) else shown
-        return validation.Variables(raw, rendered, partial(_where, raw, str(shown)), shown, self.sealed)
+        return Variables(raw, rendered, partial(_where, raw, str(shown)), shown, self.sealed)
 
     @staticmethod
     def _render(templar: Any, name: str, value: Any) -> Any:
@@ -358,7 +360,7 @@ class _Reader:
         """Return the mistakes of all hosts' variables, each once."""
         seen: dict[str, None] = {}
         for variables in self.variables.values():
-            for problem in validation.check(variables, specs.options(), specs.handed()):
+            for problem in check_variables(variables, specs.options(), specs.handed()):
                 seen.setdefault(str(problem))
         return list(seen)
 

@@ -46,7 +46,9 @@ def judged(answer: dict[str, Any], status: int) -> tuple[int, list[str]]:
 
 def main() -> int:
     """Audit each directory; the worst status counts, and a finding is worse than no answer."""
-    worst = 0
+    worst = 0 if sys.argv[1:] else 1
+    if worst:
+        print("no lock was named: python -m tests.support.audit DIRECTORY ...", file=sys.stderr)
     for name in sys.argv[1:]:
         status, lines = audit(Path(name), os.environ.get("WINDLASS_AUDIT_SERVICE", ""))
         for line in lines:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from windlass.validation import Variables
+from windlass.validation.variables import Variables
 
 _NAME = re.compile(r"\bvault_\w+")
 _TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)

@@ -1,20 +1,16 @@
-"""Checks of an inventory against the roles' specs: a mistake is a line with file, line and key."""
+"""What the specs cannot say about the entries of `apps`."""
 
 from __future__ import annotations
 
 import ipaddress
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
-from windlass import messages, process_checks, release_checks, web_checks
-from windlass.specs import Options
-
-# Names of an inventory that belong to others: Ansible's own, Molecule's, and the owner's free ones.
-FREE_PREFIXES = ("ansible_", "vault_", "molecule_")
+from windlass.validation import processes, releases, web
+from windlass.validation.shapes import Walk, described, is_template, is_text, yaml_text
+from windlass.validation.variables import Problem, Variables
 
 # Users, groups and folders of /srv, /run and /var/log that Debian or a role makes.
 _RESERVED = """
@@ -33,7 +29,6 @@ RESERVED_NAMES = frozenset(_RESERVED.split())
 _APP_NAME = re.compile(r"[a-z][a-z0-9_-]{0,19}")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_PUBLIC_KEY = re.compile(r"(?:^|\s)(?:sk-)?(?:ssh|ecdsa)-[\w.@-]+\s+AAAA[A-Za-z0-9+/]*=*(?:\s|$)")
 _EMAIL = re.compile(r"[^@\s'\"<>,;:\\]+@[^@\s'\"<>,;:\\]+")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _PYTHON = re.compile(r"3\.\d{1,2}(\.\d{1,2})?")
@@ -41,242 +36,11 @@ _WSGI = re.compile(r"[\w.]+:[\w.]+(\(.*\))?")
 _SIZE = re.compile(r"\d+[kKmMgG]?")
 _HEALTH_PATH = re.compile(r"/[\x21-\x7e]*")
 _STATIC_PREFIX = re.compile(r"/[\w./~-]*")
-_TEMPLATE = re.compile(r"\{\{|\{%")
 
 
-@dataclass(frozen=True)
-class Problem:
-    """One mistake: `where` is FILE or FILE:LINE, `key` a path such as apps[0].domains."""
-
-    where: str
-    key: str
-    message: str
-
-    def __str__(self) -> str:
-        """Return it as one line."""
-        return f"{self.where}: {self.key}: {self.message}"
-
-
-Where = Callable[[tuple[Any, ...]], str]
-"""Gives FILE:LINE of a value by its path of keys."""
-
-
-PLACEHOLDERS = {
-    "admin_email": ("you@example.com", "write the address that is to get the system's mail"),
-    "ansible_host": ("203.0.113.10", "write the address of your server"),
-}
-
-
-@dataclass(frozen=True)
-class Variables:
-    """The variables of a host: as written, rendered as far as it is needed here, and where they stand."""
-
-    raw: dict[str, Any]
-    rendered: dict[str, Any]
-    where: Where
-    home: Path  # the file that a missing variable belongs in
-    sealed: bool = False  # read without the vault: which names are in it is not known
-
-    def names(self) -> Iterator[str]:
-        """Give the names that a role must know."""
-        return (str(name) for name in self.raw if not str(name).startswith(FREE_PREFIXES))
-
-
-def check(variables: Variables, options: Options, handed: Iterable[str] = ()) -> list[Problem]:
-    """Return every mistake. `handed` are names that the playbooks set, which no inventory has to."""
-    problems = list(_names(variables, options))
-    problems += _missing(variables, options, frozenset(handed))
-    shaped: list[Problem] = []
-    for name, spec in options.items():
-        if name in variables.raw:
-            value = variables.rendered.get(name, variables.raw[name])
-            shaped += _Walk(variables.where).value((name,), value, spec)
-    # The meaning of a key can be checked only when its shape is right.
-    return problems + (shaped or [*_placeholders(variables), *_keys(variables), *_apps(variables)])
-
-
-def _placeholders(variables: Variables) -> Iterator[Problem]:
-    """Refuse what inventories/example has where something of the owner's own belongs."""
-    for name, (placeholder, hint) in PLACEHOLDERS.items():
-        if variables.raw.get(name) == placeholder:
-            yield Problem(variables.where((name,)), name, f"is the example's {placeholder}; {hint}")
-
-
-def _keys(variables: Variables) -> Iterator[Problem]:
-    """Refuse what lets nobody in: a placeholder, a private key, the name of a file."""
-    walk = _Walk(variables.where)
-    for name in ("base_admin_keys", "base_deploy_keys"):
-        keys = variables.raw.get(name)
-        for index, key in enumerate(keys if isinstance(keys, list) else []):
-            if is_template(key):
-                continue
-            said = ""
-            if "PRIVATE KEY" in key:
-                said = "is a private key, which belongs to its owner alone"
-            elif "ExampleExample" in key:
-                said = "is the example's key"
-            elif not _PUBLIC_KEY.search(key):
-                said = "is no public SSH key"
-            if said:
-                yield walk.problem((name, index), f"{said}; write the line of ~/.ssh/id_ed25519.pub")
-
-
-def _names(variables: Variables, options: Options) -> Iterator[Problem]:
-    for name in variables.names():
-        if name not in options:
-            hint = messages.did_you_mean(name, options).replace("known:", "the roles know:")
-            if hint.startswith("the roles"):
-                hint = "a name of your own begins with vault_"
-            yield Problem(variables.where((name,)), name, f"unknown; {hint}")
-
-
-def _missing(variables: Variables, options: Options, handed: frozenset[str]) -> Iterator[Problem]:
-    for name, spec in options.items():
-        if spec.get("required") and name not in variables.raw and name not in handed:
-            yield Problem(str(variables.home), name, f"missing; write {_example(name, spec)}")
-
-
-def _example(name: str, spec: dict[str, Any]) -> str:
-    known = {
-        "admin_email": "you@example.com",
-        "domains": "[www.example.com]",
-        "name": "guestbook",
-        "repository": "https://HOST/PATH.git",
-        "base_admin_keys": '["ssh-ed25519 AAAA... you"]',
-    }
-    blank = {"list": "[...]", "dict": "{...}", "int": "a number"}.get(spec.get("type", "str"), "...")
-    return f"`{name}: {known.get(name, blank)}`"
-
-
-def key_text(path: tuple[Any, ...]) -> str:
-    """Return a path of keys as text: apps[0].env.DEBUG."""
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
-    return text
-
-
-class _Walk:
-    """Goes down a value along its spec."""
-
-    def __init__(self, where: Where) -> None:
-        self.where = where
-
-    def problem(self, path: tuple[Any, ...], message: str) -> Problem:
-        return Problem(self.where(path), key_text(path), message)
-
-    def value(self, path: tuple[Any, ...], value: Any, spec: dict[str, Any]) -> Iterator[Problem]:
-        if value is None:
-            if spec.get("required"):
-                yield self.problem(path, f"empty; write {_example(str(path[-1]), spec)}")
-            elif spec.get("default") is not None:
-                yield self.problem(path, f"empty; write {_kind(spec)} or delete the line")
-            return
-        kind = spec.get("type", "str")
-        if (message := _wrong_type(value, kind)) and not is_template(value):
-            yield self.problem(path, message)
-            return
-        if "choices" in spec and kind != "list" and value not in spec["choices"]:
-            yield self.problem(path, _no_choice(value, spec["choices"]))
-        if kind == "list" and isinstance(value, list):
-            yield from self.elements(path, value, spec)
-        elif kind == "dict" and "options" in spec and isinstance(value, dict):
-            yield from self.keys(path, value, spec["options"])
-
-    def elements(self, path: tuple[Any, ...], value: list[Any], spec: dict[str, Any]) -> Iterator[Problem]:
-        inner: dict[str, Any] = {key: spec[key] for key in ("choices", "options") if key in spec}
-        if spec.get("required") and not value:
-            yield self.problem(path, f"empty; write {_example(str(path[-1]), spec)}")
-        for index, element in enumerate(value):
-            if element is None:
-                yield self.problem((*path, index), "empty; write something or delete the line")
-            elif "elements" in spec:
-                yield from self.value((*path, index), element, {**inner, "type": spec["elements"]})
-
-    def keys(self, path: tuple[Any, ...], value: dict[Any, Any], options: Options) -> Iterator[Problem]:
-        for key in value:
-            if key not in options:
-                yield self.problem((*path, key), f"unknown; {messages.did_you_mean(str(key), options)}")
-        for key, spec in options.items():
-            if key in value:
-                yield from self.value((*path, key), value[key], spec)
-            elif spec.get("required"):
-                yield self.problem((*path, key), f"missing; write {_example(key, spec)}")
-
-
-def is_template(value: Any) -> bool:
-    """Whether the value is text that Ansible will render, so that its type is not known yet."""
-    return isinstance(value, str) and bool(_TEMPLATE.search(value))
-
-
-def _kind(spec: dict[str, Any]) -> str:
-    return _KINDS.get(spec.get("type", "str"), "a value")
-
-
-_KINDS = {
-    "str": "text",
-    "path": "a path",
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "list": "a list",
-    "dict": "a mapping of keys to values",
-}
-
-
-def _wrong_type(value: Any, kind: str) -> str:
-    """Return what is wrong, or nothing. Text must be text: YAML reads 3.10 as 3.1, and `on` as true."""
-    right: dict[str, Callable[[Any], bool]] = {
-        "str": is_text,
-        "path": is_text,
-        "int": lambda v: isinstance(v, int) and not isinstance(v, bool),
-        "float": lambda v: isinstance(v, int | float) and not isinstance(v, bool),
-        "bool": lambda v: isinstance(v, bool),
-        "list": lambda v: isinstance(v, list),
-        "dict": lambda v: isinstance(v, dict),
-    }
-    if kind not in right or right[kind](value):
-        return ""
-    if kind in ("str", "path") and isinstance(value, bool | int | float):
-        return f'is {_described(value)}, not text; write it with quotes: "{_yaml(value)}"'
-    hint = {
-        "list": "write [one, two]",
-        "dict": "write key: value lines",
-        "int": "write digits without quotes",
-    }
-    return f"must be {_KINDS[kind]}, not {_described(value)}; {hint.get(kind, f'write {_KINDS[kind]}')}"
-
-
-def is_text(value: Any) -> bool:
-    """Whether a value is text; a string of the vault is, though it is of another class."""
-    return isinstance(value, str) or type(value).__name__ == "EncryptedString"
-
-
-def _described(value: Any) -> str:
-    if isinstance(value, bool):
-        return f"the boolean {_yaml(value)}"
-    if isinstance(value, int | float):
-        return f"the number {value}"
-    return {"list": "a list", "dict": "a mapping"}.get(_class(value), "text")
-
-
-def _class(value: Any) -> str:
-    return "list" if isinstance(value, list) else "dict" if isinstance(value, dict) else "str"
-
-
-def _yaml(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _no_choice(value: Any, choices: list[Any]) -> str:
-    return f"{value!s} is not known; {messages.did_you_mean(str(value), map(str, choices))}"
-
-
-# What the spec cannot say about `apps`.
-
-
-def _apps(variables: Variables) -> list[Problem]:
-    walk = _Walk(variables.where)
+def check(variables: Variables) -> list[Problem]:
+    """Return every mistake of the entries, and of the address that their notices go to."""
+    walk = Walk(variables.where)
     apps = variables.rendered.get("apps")
     problems: list[Problem] = []
     email = variables.rendered.get("admin_email")
@@ -290,8 +54,7 @@ def _apps(variables: Variables) -> list[Problem]:
         for path, message in _entry(entry, written, variables):
             problems.append(walk.problem(("apps", index, *path), message))
     problems += [
-        walk.problem(path, message)
-        for path, message in (*_twice(apps), *process_checks.pairs(apps), *release_checks.pairs(apps))
+        walk.problem(path, message) for path, message in (*_twice(apps), *processes.pairs(apps), *releases.pairs(apps))
     ]
     return problems
 
@@ -308,9 +71,9 @@ def _entry(entry: dict[str, Any], written: dict[str, Any], variables: Variables)
     yield from _numbers(entry)
     yield from _folders(entry)
     yield from _let_through(entry)
-    yield from process_checks.entry(entry)
-    yield from web_checks.entry(entry)
-    yield from release_checks.entry(entry, variables.raw, variables.sealed)
+    yield from processes.entry(entry)
+    yield from web.entry(entry)
+    yield from releases.entry(entry, variables.raw, variables.sealed)
     yield from _env(written.get("env") or {}, variables)
 
 
@@ -443,20 +206,20 @@ def _env(env: Any, variables: Variables) -> Iterator[Finding]:
         elif isinstance(value, bool):
             yield (
                 ("env", name),
-                f'is a boolean, which would reach the app as text; write "{_yaml(value)}" with quotes',
+                f'is a boolean, which would reach the app as text; write "{yaml_text(value)}" with quotes',
             )
         elif value is None:
             yield ("env", name), 'empty; write "" or delete the line'
         elif isinstance(value, list | dict):
-            yield ("env", name), f"must be text or a number, not {_described(value)}; write it in quotes"
+            yield ("env", name), f"must be text or a number, not {described(value)}; write it in quotes"
         elif not isinstance(value, int | float) and not is_text(value):
             yield ("env", name), f'must be text or a number; write "{value}" with quotes'
-        elif isinstance(value, str) and (what := release_checks.unfit(value)):
+        elif isinstance(value, str) and (what := releases.unfit(value)):
             yield ("env", name), f"holds {what}; write it without"
         elif is_template(value):
-            for message in release_checks.unfit_in_vault(value, variables.raw):
+            for message in releases.unfit_in_vault(value, variables.raw):
                 yield ("env", name), message
-            for message in release_checks.not_in_vault(value, variables.raw, variables.sealed):
+            for message in releases.not_in_vault(value, variables.raw, variables.sealed):
                 yield ("env", name), message
 
 

@@ -1,0 +1,1 @@
+"""Checks of an inventory against the roles' specs: a mistake is a line with file, line and key."""
