@@ -145,6 +145,13 @@ def bad_generation(path: Path, key: str) -> WindlassError:
     )
 
 
+def cannot_write(path: Path, reason: str) -> WindlassError:
+    """A file of the inventory cannot be written."""
+    return WindlassError(
+        f"{path}: cannot be written: {reason}", "see who may write in its folder; the inventory is as it was"
+    )
+
+
 def no_such_secret(name: str, known: list[str]) -> WindlassError:
     """`fab secrets rotate` names what the vault does not have."""
     return WindlassError(f"no secret {name} in the vault", did_you_mean(name, [*known, "vault-password", "database"]))
@@ -661,10 +668,11 @@ def locked(held: dict[str, object]) -> Failure:
 
 def _holder(held: dict[str, object]) -> str:
     """Return who has the lock, since when and for what."""
+    phase = "done but for the end of the web before it" if held.get("told") else f"phase {held.get('phase', 'check')}"
     return (
         f"{held.get('by', 'somebody')} has the lock since {held.get('since', 'a moment ago')}: "
         f"{held.get('action', 'deploy')} of {held.get('version') or 'an earlier release'}, "
-        f"phase {held.get('phase', 'check')}"
+        f"{phase}"
     )
 
 

@@ -66,6 +66,8 @@ def test_who_comes_before_that_end_waits_for_it_and_is_not_refused(
     assert two.deploy(app_files("three"), action="plan").ok
     reply = two.deploy(app_files("three")) if action == "deploy" else two.ask("restart")
     assert reply.ok, reply.result
+    notes = [event["message"] for event in reply.events if event["event"] == "note"]
+    assert any("done but for the end of the web before it" in note for note in notes), notes
     assert visitor() == (200, "two")
     assert two.get() == (200, "three" if action == "deploy" else "one")
     two.settle()

@@ -103,6 +103,11 @@ def test_an_audit_of_nothing_fails():
     assert audit.judged(empty, 0)[0] == 1
 
 
+def test_an_audit_of_no_lock_fails(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sys.argv", ["audit"])
+    assert audit.main() == 1
+
+
 def test_script_test_counts_what_could_not_look_as_skipped_and_names_it():
     loader = importlib.machinery.SourceFileLoader("script_test", str(project.ROOT / "script" / "test"))
     spec = importlib.util.spec_from_loader("script_test", loader)

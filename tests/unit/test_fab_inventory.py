@@ -349,6 +349,26 @@ def test_a_key_that_lets_nobody_in_is_refused(place: Place, key: str, said: str)
     assert place.refusal().startswith(f"group_vars/all/main.yml:11: base_admin_keys[0]: {said}")
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("IP forwarding: 1", "hardening_sysctl.IP forwarding: is no name of a setting"),
+        ("net.ipv4.ip_forward: true", "hardening_sysctl.net.ipv4.ip_forward: must be a number"),
+        ('net.ipv4.ip_forward: "1\\nkernel.panic = 1"', "hardening_sysctl.net.ipv4.ip_forward: must be a number"),
+        ("net.ipv4.ip_forward: [1]", "hardening_sysctl.net.ipv4.ip_forward: must be a number"),
+    ],
+)
+def test_a_setting_that_the_kernel_could_not_take_is_refused(place: Place, line: str, said: str) -> None:
+    place.write("group_vars/all/main.yml", f"{MAIN}hardening_sysctl:\n  {line}\n")
+    assert said in place.refusal()
+
+
+def test_settings_of_the_kernel_are_taken_as_sysctl_writes_them(place: Place) -> None:
+    lines = ["net.ipv4.ip_forward: 1", "net.ipv4.ip_local_port_range: 1024 65535", "kernel.core_pattern: '|/bin/false'"]
+    place.write("group_vars/all/main.yml", f"{MAIN}hardening_sysctl:\n" + "".join(f"  {line}\n" for line in lines))
+    assert inventory.load(str(place.path)).apps
+
+
 def test_public_keys_of_every_kind_are_taken(place: Place) -> None:
     kinds = ("ssh-ed25519", "ecdsa-sha2-nistp256", "sk-ssh-ed25519@openssh.com", 'from="192.0.2.1" ssh-rsa')
     keys = "".join(f"  - {kind} AAAAB3Nza+/C1== you@laptop\n" for kind in kinds)

@@ -444,6 +444,16 @@ def test_ansible_playbook_ends_before_it_reaches_a_server(made: Place, password:
     assert "192.0.2.1" not in everything and "TASK [bootstrap" not in everything
 
 
+def test_a_folder_that_cannot_be_written_is_one_line(place: Place):
+    folder = place.path / "group_vars" / "all"
+    (folder / "main.yml").rename(place.path / "group_vars" / "all.yml")
+    folder.rmdir()
+    folder.write_text("admin_language: en_GB\n")
+    outcome = place("init")
+    (line,) = outcome.errors.splitlines()
+    assert outcome.status == 2 and "vault.yml: cannot be written" in line
+
+
 @pytest.fixture
 def apart(place: Place) -> Place:
     """Return an inventory whose app has its database on another server."""

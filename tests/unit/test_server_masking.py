@@ -29,6 +29,8 @@ def nothing_known() -> Iterator[None]:
         ("MAIL_PASSWORD", "a\\b'c$%", repr("a\\b'c$%"), '"********"'),
         ("DATABASE_URL", "postgresql://u:p%40ssword@db/x", "for p@ssword at db", "for ******** at db"),
         ("DATABASE_URL", "postgresql://u:p%40ssword@db/x", "u:p%40ssword@db/x", "u:********@db/x"),
+        ("CACHE", "redis://cache/0?password=hunter22&db=1", "with hunter22, db=1", "with ********, db=1"),
+        ("FEED", "https://tok_4eC39HqLyjWDarjtT1@git.example.com/x", "as tok_4eC39HqLyjWDarjtT1", "as ********"),
         ("SECRET_KEY_FALLBACKS", "oldone1 oldone2", "oldone2", "********"),
         ("TLS_KEY", "-----BEGIN\nMIIEpAIBAAKCAQEA\n", "MIIEpAIBAAKCAQEA", "********"),
         ("PAYMENTS", "pay-4eC39Hq-LyjWDarjtT1zdp7dc", "pay-4eC39Hq-LyjWDarjtT1zdp7dc", "********"),
@@ -44,6 +46,7 @@ def test_a_secret_is_masked_however_it_is_written(name: str, value: str, line: s
     [
         ("FLASK_CONFIG", "production"),
         ("DATABASE_URL", "postgresql:///guestbook?host=/var/run/postgresql"),
+        ("DATABASE_URL", "postgresql://guestbook@db.example.com/guestbook?sslmode=verify-full"),
         ("ADMIN_EMAIL", "somebody.of.2026@mail.example.com"),
         ("MEDIA_ROOT", "/srv/guestbook/shared/uploads2026"),
         ("DJANGO_SETTINGS_MODULE", "shop2.settings.production"),

@@ -86,8 +86,11 @@ def seal(text: str, secret: Any, identity: str | None = None) -> bytes:
 
 def replace(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Put a file in its place by rename, on the disk before it is there; nobody else may read it meanwhile."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise messages.cannot_write(path, str(error.strerror)) from error
     beside = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -19,6 +19,7 @@ ATTEMPTS = 10
 POLL = 0.01
 NAMELESS = 20
 NOTE_EVERY = 30.0
+QUIET = 2.0
 CLEARING_UP = "clearing up"
 Held = dict[str, object]
 
@@ -81,7 +82,7 @@ def ends_at_once(held: Held) -> bool:
 
 
 class Waiting:
-    """Wait for the lock as long as the client does, and say for whom, at once and every 30 s.
+    """Wait for the lock as long as the client does, and say for whom, every 30 s.
 
     Without `wait` only one that `ends_at_once` is waited for: nobody is at work then.
     """
@@ -89,7 +90,8 @@ class Waiting:
     def __init__(self, out: Events, *, wait: bool) -> None:
         self.out = out
         self.wait = wait
-        self.said = 0.0
+        # What ends at once is worth no word as long as it does.
+        self.next_note = 0.0 if wait else time.monotonic() + QUIET
         self.listener = select.poll()
         self.listener.register(out.handle, 0)
 
@@ -99,8 +101,8 @@ class Waiting:
             return False
         if self.listener.poll(0):
             raise BrokenPipeError
-        if self.wait and time.monotonic() - self.said > NOTE_EVERY:
-            self.said = time.monotonic()
+        if time.monotonic() >= self.next_note:
+            self.next_note = time.monotonic() + NOTE_EVERY
             self.out.note(messages.note_waiting(held))
         return True
 

@@ -9,7 +9,10 @@ from collections.abc import Iterable, Mapping
 
 SHOWN = "********"
 SHORTEST = 6  # a shorter one would take words out of every sentence
-URL_PASSWORD = re.compile(r"://[^/@\s:]*:([^/@\s]+)@")
+# Before the host, alone where it is a token, or among the words behind it.
+URL_PASSWORD = re.compile(
+    r"://[^/@\s:]*:([^/@\s]+)@|://([\w.~%-]{20,})@|[?&]\w*(?:passw\w*|secret|token|key)=([^&#\s]+)", re.IGNORECASE
+)
 SECRET_NAME = re.compile(
     r"SECRET|PASSW|PASSPHRASE|TOKEN|CREDENTIAL|PRIVATE|WEBHOOK|SALT|DSN|(^|_)(KEYS?|PASS|PW|FALLBACKS)(_|$)",
     re.IGNORECASE,
@@ -32,7 +35,7 @@ def learn(values: Mapping[str, str]) -> None:
             _add([value, *(value.split() if name.endswith("FALLBACKS") else value.splitlines())])
         elif RANDOM.fullmatch(value) and not value.startswith(("/", ".")):
             _add([value])
-        if passwords := URL_PASSWORD.findall(value):
+        if passwords := ["".join(found) for found in URL_PASSWORD.findall(value)] if "://" in value else []:
             from urllib.parse import unquote  # slow to import, for every process that is launched
 
             _add([*passwords, *map(unquote, passwords)])
