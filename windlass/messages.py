@@ -147,9 +147,7 @@ def bad_generation(path: Path, key: str) -> WindlassError:
 
 def cannot_write(path: Path, reason: str) -> WindlassError:
     """A file of the inventory cannot be written."""
-    return WindlassError(
-        f"{path}: cannot be written: {reason}", "see who may write there; the inventory is as it was"
-    )
+    return WindlassError(f"{path}: cannot be written: {reason}", "see who may write there; the inventory is as it was")
 
 
 def no_such_secret(name: str, known: list[str]) -> WindlassError:

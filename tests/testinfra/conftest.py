@@ -15,6 +15,7 @@ import pytest
 import testinfra
 import yaml
 from testinfra.host import Host
+from visitor import Answer, Ask, by_https, trust
 
 from tests.support import fleet
 from tests.support.fab import Fab
@@ -92,6 +93,16 @@ def address(inventory: Path) -> str:
     """Return the first server's IPv4 address."""
     hosts = yaml.safe_load((inventory / "hosts.yml").read_text())["all"]["hosts"]
     return str(next(iter(hosts.values()))["ansible_host"])
+
+
+@pytest.fixture(scope="session")
+def ask(address: str, inventory: Path) -> Ask:
+    """Return what asks an app of the scenario `nginx` by HTTPS, `shop` unless told."""
+
+    def asking(path: str = "/", name: str = "shop.test", **request: object) -> Answer:
+        return by_https(address, name, trust(inventory), path, **request)
+
+    return asking
 
 
 @pytest.fixture(scope="session")

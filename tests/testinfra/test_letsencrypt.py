@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 from testinfra.host import Host
-from visitor import apps, connect, server_address, trust
+from visitor import apps, connect, trust
 
 Shown = Callable[[str], bytes]
 Provide = Callable[..., tuple[int, dict[str, Any]]]
@@ -38,14 +38,14 @@ def by_acme(inventory: Path) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def shown(inventory: Path) -> Shown:
+def shown(address: str) -> Shown:
     """Return a function that gives the certificate shown for a domain, whoever it is from."""
 
     def certificate(domain: str) -> bytes:
         context = ssl.create_default_context()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-        with connect(server_address(inventory), domain, context) as connection:
+        with connect(address, domain, context) as connection:
             return connection.getpeercert(binary_form=True) or b""
 
     return certificate
@@ -117,11 +117,13 @@ def on_disk(host: Host, app: str) -> bytes:
     return ssl.PEM_cert_to_DER_cert(chain.partition(end)[0] + end)
 
 
-def test_every_domain_shows_a_certificate_of_the_ca(inventory: Path, by_acme: list[dict[str, Any]]) -> None:
+def test_every_domain_shows_a_certificate_of_the_ca(
+    address: str, inventory: Path, by_acme: list[dict[str, Any]]
+) -> None:
     assert by_acme
     for app in by_acme:
         for domain in app["domains"]:
-            with connect(server_address(inventory), domain, trust(inventory)) as connection:
+            with connect(address, domain, trust(inventory)) as connection:
                 assert connection.version() == "TLSv1.3"
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from testinfra.host import Host
-from visitor import Answer, apps, by_http, by_https, connect, server_address, trust
+from visitor import Answer, apps, by_http, by_https, connect, trust
 
 Ask = Callable[..., Answer]
 
@@ -21,11 +21,6 @@ Ask = Callable[..., Answer]
 only_with_echo = pytest.mark.skipif(
     os.environ.get("MOLECULE_SCENARIO_NAME", "nginx") != "nginx", reason="needs the app that echoes"
 )
-
-
-@pytest.fixture(scope="module")
-def address(inventory: Path) -> str:
-    return server_address(inventory)
 
 
 @pytest.fixture(scope="module")

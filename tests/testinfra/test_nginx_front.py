@@ -7,33 +7,17 @@ import socket
 import ssl
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from test_nginx_releases import converge
 from testinfra.host import Host
-from visitor import Answer, by_http, by_https, connect, server_address, trust
+from visitor import Answer, Ask, by_http, by_https, connect, trust
 
-Ask = Callable[..., Answer]
 # nginx's own choice among the users that every Debian has.
 OTHER_USER = "games"
-
-
-@pytest.fixture(scope="module")
-def address(inventory: Path) -> str:
-    return server_address(inventory)
-
-
-@pytest.fixture(scope="module")
-def ask(address: str, inventory: Path) -> Ask:
-    """Return a function that asks an app by HTTPS, `shop` unless told."""
-
-    def asking(path: str = "/", name: str = "shop.test", **request: object) -> Answer:
-        return by_https(address, name, trust(inventory), path, **request)
-
-    return asking
 
 
 def policy(answer: Answer) -> dict[str, str]:

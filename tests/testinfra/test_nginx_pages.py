@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from testinfra.host import Host
-from visitor import Answer, by_http, by_https, server_address, trust
+from visitor import Ask, by_http
 
-Ask = Callable[..., Answer]
 AS_PROGRAM = {"Accept": "application/json, text/plain, */*"}
 # Asks the server from the server, with an address of its choice: prints the status.
 FROM = """
@@ -24,21 +22,6 @@ connection.sock = context.wrap_socket(plain, server_hostname="shop.test")
 connection.request("GET", "/")
 print(connection.getresponse().status)
 """
-
-
-@pytest.fixture(scope="module")
-def address(inventory: Path) -> str:
-    return server_address(inventory)
-
-
-@pytest.fixture(scope="module")
-def ask(address: str, inventory: Path) -> Ask:
-    """Return a function that asks an app by HTTPS, `shop` unless told."""
-
-    def asking(path: str = "/", name: str = "shop.test", **request: object) -> Answer:
-        return by_https(address, name, trust(inventory), path, **request)
-
-    return asking
 
 
 @contextmanager

@@ -5,33 +5,17 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from testinfra.host import Host
-from visitor import Answer, by_https, server_address, trust
+from visitor import Ask
 
 from tests.support import project
 
-Ask = Callable[..., Answer]
 BEFORE = b"/* the release before */\n"
-
-
-@pytest.fixture(scope="module")
-def address(inventory: Path) -> str:
-    return server_address(inventory)
-
-
-@pytest.fixture(scope="module")
-def ask(address: str, inventory: Path) -> Ask:
-    """Return a function that asks an app by HTTPS, `shop` unless told."""
-
-    def asking(path: str = "/", name: str = "shop.test", **request: object) -> Answer:
-        return by_https(address, name, trust(inventory), path, **request)
-
-    return asking
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import http.client
 import json
 import socket
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import yaml
 
 SECONDS = 10
+Ask = Callable[..., "Answer"]
 
 
 @dataclass(frozen=True)
@@ -28,13 +30,6 @@ class Answer:
     def json(self) -> Any:
         """Return the body, read as JSON."""
         return json.loads(self.body)
-
-
-def server_address(inventory: Path) -> str:
-    """Return the address of the scenario's web server."""
-    hosts = yaml.safe_load((inventory / "hosts.yml").read_text())["all"]
-    web = next(iter(hosts["children"]["web"]["hosts"]))
-    return str(hosts["hosts"][web]["ansible_host"])
 
 
 def apps(inventory: Path) -> list[dict[str, Any]]:
