@@ -12,13 +12,15 @@ from tests.support.repository import ROOT
 SECONDS = 900
 
 
-def play(inventory: Path, *arguments: str, playbook: str | Path = "site.yml") -> subprocess.CompletedProcess[str]:
+def play(
+    inventory: Path, *arguments: str, playbook: str | Path = "site.yml", **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run a playbook on an inventory and return how it ended; Molecule's settings of Ansible do not count."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
     return subprocess.run(
         [str(ROOT / ".venv/bin/ansible-playbook"), "-i", str(inventory), str(playbook), *arguments],
         cwd=ROOT,
-        env=kept | {"NO_COLOR": "1"},
+        env=kept | {"NO_COLOR": "1"} | environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -13,8 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.support import playbook
 from tests.support.fab import Fab
-from tests.support.repository import ROOT, Repository
+from tests.support.repository import Repository
 from tests.support.server import Server, wait_for
 from tests.support.visitor import Visitor
 
@@ -48,14 +48,6 @@ class Pipeline:
         return json.loads(answer.stdout.splitlines()[-1])
 
 
-def provision(inventory: Path) -> None:
-    """Run the parts of the playbook that hooks, notices and keys are in."""
-    command = [ROOT / ".venv/bin/ansible-playbook", "-i", inventory, "site.yml", "--tags", "base,app"]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900, check=False)
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
-
-
 def copy_of(inventory: Path, folder: Path) -> Path:
     """Return a copy of an inventory with the same repositories and known hosts."""
     folder.mkdir()
@@ -82,13 +74,13 @@ def pipeline(
     entry["deploy_keys"] = [Path(f"{key}.pub").read_text().strip()]
     entry |= {"hooks": HOOKS, "notify": {"mail": ["admin@localhost"], "webhook": "https://127.0.0.1:9/s3cret-path"}}
     main.write_text(yaml.safe_dump(variables))
-    provision(owners)
+    playbook.succeed(owners, "--tags", "base,app")
     theirs = copy_of(owners, folder / "theirs")
     hosts = yaml.safe_load((theirs / "hosts.yml").read_text())
     hosts["all"]["vars"]["ansible_ssh_private_key_file"] = str(key)
     (theirs / "hosts.yml").write_text(yaml.safe_dump(hosts))
     yield Pipeline(Fab(theirs), key, address)
-    provision(inventory)
+    playbook.succeed(inventory, "--tags", "base,app")
 
 
 def test_the_key_of_a_pipeline_deploys_with_hooks_and_a_notice(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from collections.abc import Iterator
 
 import pytest
 
+from tests.support import playbook
 from tests.support.faults import APP, KILL_PROGRAM, Site, assert_told
 from tests.support.load import Group, Load
-from tests.support.repository import ROOT
 from tests.support.server import wait_for
 
 STATE = f"/var/lib/windlass/{APP}"
@@ -103,11 +102,10 @@ def test_row_23_of_an_app_without_memory_one_worker_is_killed_and_the_database_i
 def test_row_26_an_invalid_configuration_of_nginx_is_never_installed_and_the_old_one_serves(site: Site):
     # The owner's addition is wrong, and the rest changes: what the role would install is checked with all of it.
     installed = site.server.run("sha256sum /etc/nginx/nginx.conf")
-    play = ["ansible-playbook", "-i", str(site.fab.inventory), "site.yml", "--tags", "nginx"]
     wrong = "echo 'no_such_word on;' > /etc/nginx/conf.d/fault.conf"
     with site.server.altered(wrong, "rm /etc/nginx/conf.d/fault.conf"):
         change = json.dumps({"nginx_hsts_seconds": 60})
-        refused = subprocess.run([*play, "-e", change], cwd=ROOT, capture_output=True, text=True, check=False)
+        refused = playbook.play(site.fab.inventory, "--tags", "nginx", "-e", change)
         assert refused.returncode != 0, refused.stdout[-2000:]
         assert "no_such_word" in refused.stdout
         assert site.server.run("sha256sum /etc/nginx/nginx.conf") == installed

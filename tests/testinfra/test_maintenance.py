@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_provisioning import provision
 
 from tests.support.fab import Fab
+from tests.support.playbook import play
 from tests.support.visitor import Visitor
 
 
@@ -43,6 +43,6 @@ def test_a_deploy_goes_on_and_leaves_the_site_closed(closed: None, fab: Fab, gue
 
 
 def test_a_provisioning_run_leaves_the_site_closed(closed: None, guestbook: Visitor, inventory: Path):
-    result = provision(inventory, "--tags", "app,nginx")
+    result = play(inventory, "--tags", "app,nginx")
     assert result.returncode == 0, result.stdout[-3000:]
     assert guestbook.ask("/").status == 503

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ import pytest
 from testinfra.host import Host
 from visitor import Ask
 
-from tests.support import project
+from tests.support.playbook import play
 
 BEFORE = b"/* the release before */\n"
 
@@ -121,17 +120,7 @@ INSTALLS = "nginx : Have systemd start nginx again after a crash"
 
 def converge(inventory: Path, *arguments: str, start: str = INSTALLS) -> subprocess.CompletedProcess[str]:
     """Run the scenario's playbook again, from where the configuration is installed."""
-    command = [str(project.ROOT / ".venv/bin/ansible-playbook"), "-i", str(inventory), "--start-at-task", start]
-    playbook = str(project.ROOT / "molecule/nginx/converge.yml")
-    return subprocess.run(
-        [*command, playbook, *arguments],
-        cwd=project.ROOT,
-        env={**os.environ, "NO_COLOR": "1", "ANSIBLE_CONFIG": str(project.ROOT / "ansible.cfg")},
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
+    return play(inventory, "--start-at-task", start, *arguments, playbook="molecule/nginx/converge.yml")
 
 
 @pytest.fixture

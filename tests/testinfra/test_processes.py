@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import playbook
 from tests.support.fab import Fab
-from tests.support.repository import ROOT, Repository
+from tests.support.repository import Repository
 from tests.support.server import Server, wait_for
 
 DIARY = "/srv/rota/shared/diary/{}"
@@ -121,11 +121,8 @@ def main(inventory: Path) -> Iterator[Path]:
 
 
 def provision(inventory: Path) -> str:
-    """Run the role of the apps; return Ansible's recap."""
-    command = [str(ROOT / ".venv/bin/ansible-playbook"), "-i", str(inventory), "playbooks/app.yml", "--tags", "app"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
-    return done.stdout
+    """Run the role of the apps; return what was printed."""
+    return playbook.succeed(inventory, "--tags", "app", playbook="playbooks/app.yml")
 
 
 def assert_unchanged(main: Path) -> None:

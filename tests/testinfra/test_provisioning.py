@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -11,21 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.fab import Fab
+from tests.support.playbook import play
 from tests.support.repository import ROOT
 from tests.support.visitor import Visitor
 
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
-
-
-def provision(inventory: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run site.yml."""
-    command = [str(ROOT / ".venv/bin/ansible-playbook"), "-i", str(inventory), "site.yml", *arguments]
-    # As an owner's shell has it: nothing of what Molecule sets.
-    settings = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-    settings |= {"NO_COLOR": "1", **environment}
-    return subprocess.run(
-        command, cwd=ROOT, env=settings, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
-    )
 
 
 def assert_unchanged(result: subprocess.CompletedProcess[str]) -> None:
@@ -39,16 +28,16 @@ def assert_unchanged(result: subprocess.CompletedProcess[str]) -> None:
 
 
 def test_a_preview_of_a_provisioned_server_with_releases_changes_nothing(inventory: Path, guestbook: Visitor):
-    assert_unchanged(provision(inventory, "--check", "--diff"))
+    assert_unchanged(play(inventory, "--check", "--diff"))
 
 
 def test_provisioning_again_after_releases_changes_nothing(inventory: Path, guestbook: Visitor):
-    assert_unchanged(provision(inventory))
+    assert_unchanged(play(inventory))
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_each_role_can_be_run_alone_by_its_tag(inventory: Path, guestbook: Visitor, role: str):
-    assert_unchanged(provision(inventory, "--tags", role))
+    assert_unchanged(play(inventory, "--tags", role))
 
 
 @pytest.fixture
@@ -78,7 +67,7 @@ def test_a_mistake_in_the_inventory_is_refused_with_its_file_and_key(
     by_fab = Fab(copy)("deploy", "--app", "guestbook")
     assert by_fab.status == 2
     assert "main.yml" in by_fab.errors and key in by_fab.errors, by_fab.everything
-    by_ansible = provision(copy)
+    by_ansible = play(copy)
     assert by_ansible.returncode != 0
     said = by_ansible.stdout + by_ansible.stderr
     assert "main.yml" in said and key in said, said
@@ -94,7 +83,7 @@ def test_a_wrong_vault_password_is_refused_before_any_change(copy: Path, guestbo
     vault.write_text("vault_other: secret\n")
     command = [str(ROOT / ".venv/bin/ansible-vault"), "encrypt", "--vault-password-file", str(right), str(vault)]
     subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
-    result = provision(copy, "--vault-password-file", str(wrong))
+    result = play(copy, "--vault-password-file", str(wrong))
     assert result.returncode != 0
     assert "vault" in (result.stdout + result.stderr).lower()
     assert "wrong-password" not in result.stdout + result.stderr

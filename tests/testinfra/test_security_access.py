@@ -18,6 +18,7 @@ import ssh_audit
 import yaml
 from testinfra.host import Host
 
+from tests.support import playbook
 from tests.support.fab import Fab
 from tests.support.repository import ROOT, Repository
 from tests.support.server import Server, wait_for
@@ -188,16 +189,19 @@ def test_fab_refuses_an_unknown_host_key_and_shows_it(
 
 
 def provision(inventory: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run a playbook on this inventory, on connections of its own."""
-    with begin(inventory, *arguments, **more) as process:
-        output, errors = process.communicate(timeout=600)
-    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+    """Run the ground's playbook on this inventory, on connections of its own."""
+    return playbook.play(inventory, *arguments, playbook="playbooks/base.yml", **own_connections(), **more)
+
+
+def own_connections() -> dict[str, str]:
+    """Return what keeps Ansible from a connection that is open already."""
+    return {"ANSIBLE_SSH_CONTROL_PATH_DIR": f"/tmp/wl-{os.getpid()}-{time.time_ns()}"}
 
 
 def begin(inventory: Path, *arguments: str, **more: str) -> subprocess.Popen[str]:
     """Start a playbook and go on; it leads a process group."""
     settings = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-    settings |= {"NO_COLOR": "1", "ANSIBLE_SSH_CONTROL_PATH_DIR": f"/tmp/wl-{os.getpid()}-{time.time_ns()}", **more}
+    settings |= {"NO_COLOR": "1", **own_connections(), **more}
     command = [str(ROOT / ".venv/bin/ansible-playbook"), "-i", str(inventory), "playbooks/base.yml", *arguments]
     pipe = subprocess.PIPE
     return subprocess.Popen(

@@ -21,7 +21,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 from testinfra.host import Host
 
-from tests.support import project
+from tests.support import playbook, project
 from tests.support.visitor import Visitor
 
 NAME = "guestbook.test"
@@ -250,14 +250,7 @@ def switched(inventory: Path, released: object) -> Iterator[bool]:
 
 def provision(inventory: Path, variables: dict[str, Any]) -> None:
     """Run the parts of `site.yml` that put nginx in front."""
-    command = [project.ROOT / ".venv/bin/ansible-playbook", "-i", inventory, "--tags", "nginx,firewall"]
-    command += [project.ROOT / "site.yml", "-e", json.dumps(variables)]
-    environment = {**os.environ, "ANSIBLE_CONFIG": str(project.ROOT / "ansible.cfg")}
-    done = subprocess.run(
-        [str(part) for part in command],
-        cwd=project.ROOT, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-3000:]
+    playbook.succeed(inventory, "--tags", "nginx,firewall", "-e", json.dumps(variables))
 
 
 def test_tls_is_that_of_mozillas_modern_profile_where_it_is_asked_for(
