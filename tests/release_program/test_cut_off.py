@@ -132,6 +132,14 @@ def test_a_site_that_was_closed_for_a_moment_is_opened_again_with_its_workers(li
     live.wait_for(lambda: is_entire(live), 30)
 
 
+def test_a_site_whose_database_was_being_changed_stays_closed_until_somebody_acts(live: Server) -> None:
+    maintenance.close_for_now(live.paths)
+    maintenance.database_changes(live.paths)
+    assert live.tidy() == "" and live.paths.maintenance.is_symlink()
+    assert live.ask("restart").ok
+    live.wait_for(lambda: is_entire(live) and not live.paths.maintenance.is_symlink(), 30)
+
+
 def test_what_its_owner_closed_stays_closed(live: Server) -> None:
     maintenance.turn(live.paths, "ann", on=True)
     assert live.tidy() == "" and live.paths.maintenance.exists()

@@ -260,18 +260,16 @@ def settings_of(server: Server) -> str:
     )
 
 
-# Each lets in nobody that is there: the settings of sshd, and what systemd lets it do.
+DROP_IN = "files/etc/systemd/system/ssh.service.d/windlass.conf"
+# Each lets in nobody that is there: the settings of sshd, what systemd lets it do, and an sshd that does not start.
 SPOILT = {
     "settings": (
         "templates/etc/ssh/sshd_config.d/00-windlass.conf.j2",
         "AllowGroups admin deploy\n",
         "AllowGroups nogroup\n",
     ),
-    "sandbox": (
-        "files/etc/systemd/system/ssh.service.d/windlass.conf",
-        "[Service]\n",
-        "[Service]\nInaccessiblePaths=/home\n",
-    ),
+    "sandbox": (DROP_IN, "[Service]\n", "[Service]\nInaccessiblePaths=/home\n"),
+    "start": (DROP_IN, "[Service]\n", "[Service]\nExecStartPre=/bin/false\n"),
 }
 
 

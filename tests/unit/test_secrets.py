@@ -471,6 +471,16 @@ def test_the_passwords_of_databases_have_a_generation_that_is_counted_up(apart: 
         assert yaml.safe_load(text) == {"postgresql_password_generation": number}
 
 
+def test_what_else_is_in_the_file_of_the_generation_stays(apart: Place):
+    file = apart.path / "group_vars/all/passwords.yml"
+    file.write_text("vault_note: kept\npostgresql_password_generation: 3 # of spring\nvault_more: kept\n")
+    assert apart("rotate", "database").status == 0
+    assert file.read_text() == "vault_note: kept\npostgresql_password_generation: 4\nvault_more: kept\n"
+    file.write_text("vault_note: kept\n")
+    assert apart("rotate", "database").status == 0
+    assert file.read_text() == "vault_note: kept\npostgresql_password_generation: 2\n"
+
+
 @pytest.mark.parametrize(
     ("file", "line", "said"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import yaml
@@ -12,7 +13,7 @@ from windlass.secrets import vault
 NAME = "database"
 KEY = "postgresql_password_generation"
 FILE = Path("group_vars") / "all" / "passwords.yml"
-TEXT = "# Counted up by fab secrets rotate database, for the database server to renew the passwords.\n{}: {}\n"
+HEAD = "# Counted up by fab secrets rotate database, for the database server to renew the passwords."
 
 
 def rotate(directory: Path) -> int:
@@ -21,12 +22,22 @@ def rotate(directory: Path) -> int:
     if not servers:
         raise messages.no_database_password()
     path = directory / FILE
-    where = servers[0].where((KEY,)) if KEY in servers[0].raw else ""
-    if where and not _is_at(where, path):
-        raise messages.generation_elsewhere(where, KEY)
+    for server in servers:
+        if KEY in server.raw and not _is_at(where := server.where((KEY,)), path):
+            raise messages.generation_elsewhere(where, KEY)
     number = _generation(path) + 1
-    vault.replace(path, TEXT.format(KEY, number).encode(), mode=0o644)
+    vault.replace(path, _counted(path, number).encode(), mode=0o644)
     return number
+
+
+def _counted(path: Path, number: int) -> str:
+    """Return the file's text with the count in it; every other line is its owner's."""
+    line = f"{KEY}: {number}"
+    if not path.exists():
+        return f"{HEAD}\n{line}\n"
+    text = path.read_text()
+    changed, count = re.subn(rf"^{KEY}:.*$", line, text, count=1, flags=re.MULTILINE)
+    return changed if count else f"{text.rstrip()}\n{line}\n"
 
 
 def _generation(path: Path) -> int:
@@ -34,8 +45,8 @@ def _generation(path: Path) -> int:
     if not path.exists():
         return 1
     try:
-        number = yaml.safe_load(path.read_text())[KEY]
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError):
+        number = (yaml.safe_load(path.read_text()) or {}).get(KEY, 1)
+    except (yaml.YAMLError, UnicodeDecodeError, AttributeError):
         number = None
     if not isinstance(number, int):
         raise messages.bad_generation(path, KEY)

@@ -89,9 +89,9 @@ def replace(path: Path, data: bytes, mode: int = 0o600) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        beside = Path(name)
     except OSError as error:
         raise messages.cannot_write(path, str(error.strerror)) from error
-    beside = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -99,6 +99,8 @@ def replace(path: Path, data: bytes, mode: int = 0o600) -> None:
             os.fsync(file.fileno())
         beside.chmod(mode)
         beside.replace(path)
+    except OSError as error:
+        raise messages.cannot_write(path, str(error.strerror)) from error
     finally:
         beside.unlink(missing_ok=True)
 

@@ -60,7 +60,7 @@ def sweep(context: Context, log: ReleaseLog, supervisor: Supervisor) -> None:
     strays.end_commands(log.paths.home, "release")
     recovery.recover(context, log, supervisor)
     live = log.state.release
-    if live and maintenance.is_closed_for_now(log.paths):  # whoever closed it had stopped the workers
+    if live and maintenance.is_moment(log.paths):  # the workers were stopped for it
         recovery.bring_up(context, log.state, supervisor, set())
     maintenance.reopen(log.paths)
     if live and log.entries.get(live, {}).get("status") != "good":

@@ -11,7 +11,10 @@ SHOWN = "********"
 SHORTEST = 6  # a shorter one would take words out of every sentence
 # Before the host, alone where it is a token, or among the words behind it.
 URL_PASSWORD = re.compile(
-    r"://[^/@\s:]*:([^/@\s]+)@|://([\w.~%-]{20,})@|[?&]\w*(?:passw\w*|secret|token|key)=([^&#\s]+)", re.IGNORECASE
+    r"://[^/@\s:]*:([^/@\s]+)@"
+    r"|://((?=[^@]*[0-9])(?=[^@]*[A-Za-z])[\w.~%-]{20,})@"
+    r"|[?&][\w-]*(?:pass\w*|pwd|secret|token|key)=([^&#\s]+)",
+    re.IGNORECASE,
 )
 SECRET_NAME = re.compile(
     r"SECRET|PASSW|PASSPHRASE|TOKEN|CREDENTIAL|PRIVATE|WEBHOOK|SALT|DSN|(^|_)(KEYS?|PASS|PW|FALLBACKS)(_|$)",

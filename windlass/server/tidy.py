@@ -34,9 +34,11 @@ def tidy(prefix: Path) -> int:
 
 
 def is_left(paths: Paths) -> bool:
-    """Say whether a switch is half done, visitors were asked to wait a moment, or a watch has lost its watcher."""
+    """Say whether a switch is half done, a site was closed for a moment, or a watch has lost its watcher."""
+    if maintenance.is_moment(paths) and not maintenance.may_be_opened(paths):
+        return False
     found = watch.read(paths)
-    return paths.intent.exists() or maintenance.is_closed_for_now(paths) or bool(found and not found.alive)
+    return paths.intent.exists() or maintenance.is_moment(paths) or bool(found and not found.alive)
 
 
 def _clear_up(paths: Paths) -> bool:

@@ -13,7 +13,7 @@ from windlass.validation.shapes import Walk
 from windlass.validation.variables import Problem, Variables
 
 _SYSCTL_NAME = re.compile(r"[a-z][\w*-]*([./][\w*-]+)+")
-_SYSCTL_VALUE = re.compile(r"[\w.|/%@ \t+:-]+")
+_SYSCTL_VALUE = re.compile(r"[\w.,|/%@ \t+:-]+")
 _PUBLIC_KEY = re.compile(r"(?:^|\s)(?:sk-)?(?:ssh|ecdsa)-[\w.@-]+\s+AAAA[A-Za-z0-9+/]*=*(?:\s|$)")
 PLACEHOLDERS = {
     "admin_email": ("you@example.com", "write the address that is to get the system's mail"),

@@ -24,10 +24,6 @@ from pathlib import Path
 ROUNDS = 4096
 TURNS = ("", ".b")
 STATE = "turn.json"
-AGAIN = (
-    "postgresql_password_generation: the passwords of the generation before still work, since something uses them; "
-    "run site.yml until it lets them go, then change it"
-)
 PSQL = ["psql", "--no-psqlrc", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1", "--dbname=postgres"]
 SESSIONS = """
 SELECT DISTINCT format('%s from %s', usename, host(client_addr))
@@ -66,19 +62,30 @@ def state_of(folder: Path) -> dict[str, object]:
     return found
 
 
-def keep(folder: Path, state: dict[str, object]) -> None:
-    """Write the state whole or not at all."""
-    beside = folder / f".{STATE}"
-    beside.write_text(json.dumps(state) + "\n")
-    beside.replace(folder / STATE)
+def store(path: Path, text: str) -> None:
+    """Write a file whole or not at all, and have it on the disk."""
+    beside = path.with_name(f".{path.name}.new")
+    with beside.open("w") as file:
+        file.write(f"{text}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+    handle = os.open(path.parent, os.O_RDONLY)
+    os.fsync(handle)
+    os.close(handle)
+
+
+def password_of(folder: Path, login: str) -> str:
+    """Return a login's password, or nothing; an empty file is none."""
+    file = folder / login
+    return file.read_text().strip() if file.exists() else ""
 
 
 def make(folder: Path, generation: int, roles: list[str], really: bool) -> dict[str, object]:
     """Give each role a password for the login whose turn it is; another generation is the other login's turn."""
     state = state_of(folder)
-    turned = generation != state["generation"]
-    if turned and state["former"]:
-        sys.exit(AGAIN)
+    another = generation != state["generation"]
+    turned = another and not state["former"]  # what still works is not made anew: its turn comes when it has gone
     if turned:
         before = str(state["ending"])
         state = {"generation": generation, "ending": other(before), "former": bool(logins_of(folder, before))}
@@ -89,22 +96,26 @@ def make(folder: Path, generation: int, roles: list[str], really: bool) -> dict[
         for login in wanting:
             fill(folder, login)
         if turned:
-            keep(folder, state)
-    return {"made": wanting, "ending": state["ending"], "changed": bool(wanting or turned)}
+            store(folder / STATE, json.dumps(state))
+    return {
+        "made": wanting,
+        "ending": state["ending"],
+        "changed": bool(wanting or turned),
+        "waits": another and not turned,
+    }
 
 
 def whole(folder: Path, login: str) -> bool:
     """Say whether a login has its password and the verifier of it."""
-    file, beside = folder / login, folder / f"{login}.scram"
-    return file.exists() and beside.exists() and fits(file.read_text().strip(), beside.read_text().strip())
+    password, beside = password_of(folder, login), folder / f"{login}.scram"
+    return bool(password) and beside.exists() and fits(password, beside.read_text().strip())
 
 
 def fill(folder: Path, login: str) -> None:
     """Make what a login lacks."""
-    file = folder / login
-    if not file.exists():
-        file.write_text(f"{secrets.token_hex(32)}\n")
-    (folder / f"{login}.scram").write_text(f"{verifier(file.read_text().strip(), os.urandom(16))}\n")
+    if not password_of(folder, login):
+        store(folder / login, secrets.token_hex(32))
+    store(folder / f"{login}.scram", verifier(password_of(folder, login), os.urandom(16)))
 
 
 def read(folder: Path) -> dict[str, object]:
@@ -128,7 +139,7 @@ def retire(folder: Path) -> dict[str, object]:
     for login in logins:
         (folder / login).unlink(missing_ok=True)
         (folder / f"{login}.scram").unlink()
-    keep(folder, state | {"former": False})
+    store(folder / STATE, json.dumps(state | {"former": False}))
     return {"changed": True, "sessions": []}
 
 

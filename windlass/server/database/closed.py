@@ -20,6 +20,7 @@ def to_everybody(work: Job) -> Iterator[None]:
     paths, live = work.context.paths, work.log.state
     workers = Workers(work.context, work.supervisor, work.events.note).groups()
     mine = not paths.maintenance.exists()
+    maintenance.begin_moment(paths)
     try:
         limits = [programs.stop_limit(work.context, group) for group in workers]
         work.supervisor.stop(workers, max(limits, default=0.0))
@@ -30,8 +31,7 @@ def to_everybody(work: Job) -> Iterator[None]:
     finally:
         if work.log.state == live:
             work.supervisor.start(workers)
-        if mine:
-            maintenance.reopen(paths)
+        maintenance.reopen(paths)
 
 
 def _wait_for_requests(work: Job, colour: str) -> None:

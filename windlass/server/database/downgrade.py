@@ -14,6 +14,7 @@ from windlass.server.database import closed, migrations, release_command, snapsh
 from windlass.server.database.going_back import Way
 from windlass.server.database.migrations import Reading
 from windlass.server.job import Job
+from windlass.server.rollout import maintenance
 from windlass.server.tail import because
 
 RollOut = Callable[[Job, str], dict[str, object]]
@@ -26,6 +27,7 @@ def run(work: Job, way: Way, roll_out: RollOut) -> dict[str, object]:
     work.events.note(messages.note_undoing(reading.undo or []))
     _copy(work, way, live)
     with closed.to_everybody(work):
+        maintenance.database_changes(work.context.paths)
         with work.events.phase("downgrade"):
             _down(work, way, live, reading)
         try:

@@ -13,7 +13,9 @@ from windlass.server.errors import Failure
 
 EVERY = 0.8
 # Who blocks, and is not blocked itself: the app's own queries queue behind the migration.
+# A login that becomes the owner as it enters sees its own sessions as itself.
 HOLDERS = """
+SET ROLE NONE;
 SELECT DISTINCT ON (holder.pid) holder.pid, holder.usename, coalesce(nullif(holder.application_name, ''), '-'),
        extract(epoch FROM clock_timestamp() - coalesce(holder.xact_start, holder.backend_start))::int,
        holder.state, regexp_replace(left(holder.query, 200), E'\\\\s+', ' ', 'g')

@@ -10,6 +10,7 @@ from windlass.server.database import closed, owner, ownership, snapshots, swap
 from windlass.server.database.going_back import Way
 from windlass.server.database.postgresql import Database, as_superuser
 from windlass.server.job import Job
+from windlass.server.rollout import maintenance
 
 RollOut = Callable[[Job, str], dict[str, object]]
 KINDS = ("new", "changed", "deleted")
@@ -25,6 +26,7 @@ def run(work: Job, way: Way, roll_out: RollOut) -> dict[str, object]:
         beside = swap.prepare(way.database, dump, way.tool, str(taken["applied"]), _whose(work, way.database))
     try:
         with closed.to_everybody(work):
+            maintenance.database_changes(work.context.paths)
             kept = beside.swap()
             try:
                 data = roll_out(work, way.release)

@@ -16,7 +16,7 @@ from windlass.server.rollout import watch
 from windlass.server.rollout.switch import Intent, Switch
 from windlass.server.tail import Watch, because, ending
 
-SETTLE = 0.3
+SETTLE = 0.15
 POLL = 0.02
 
 

@@ -60,8 +60,13 @@ class Subject:
 SUBJECTS = {
     "ssh": Subject(
         ["/etc/ssh/sshd_config.d/00-windlass.conf", "/etc/systemd/system/ssh.service.d/windlass.conf"],
-        # A sandbox is entered at the start; the sessions that are open go on.
-        [["sshd", "-t"], ["systemctl", "daemon-reload"], ["systemctl", "try-restart", "ssh.service"]],
+        # A sandbox is entered at the start; the sessions that are open go on. What does not start comes to be `failed`.
+        [
+            ["sshd", "-t"],
+            ["systemctl", "daemon-reload"],
+            ["systemctl", "reset-failed", "ssh.service"],
+            ["systemctl", "restart", "ssh.service"],
+        ],
     ),
     "firewall": Subject(
         ["/etc/nftables.conf", "/etc/nftables.d"],
