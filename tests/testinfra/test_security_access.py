@@ -346,6 +346,21 @@ def test_a_change_that_the_owner_survives_stays_and_leaves_nothing_pending(lasti
     assert done.returncode == 0, done.stdout[-3000:]
 
 
+def test_admin_passes_through_where_the_owner_says_so_and_deploy_does_not(
+    lasting: Server, inventory: Path, address: str
+):
+    try:
+        done = provision(inventory, "--tags", "bootstrap,base", "--extra-vars", '{"base_ssh_forwarding": true}')
+        assert done.returncode == 0, done.stdout[-3000:]
+        through = ssh(inventory, address, "admin", "-W", "127.0.0.1:22")
+        assert through.stdout.startswith("SSH-2.0-OpenSSH"), through.stderr
+        refused = ssh(inventory, address, "deploy", "-W", "127.0.0.1:22")
+        assert "administratively prohibited" in refused.stderr, refused.stderr
+    finally:
+        done = provision(inventory, "--tags", "bootstrap,base")
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
 def test_a_run_without_a_change_guards_nothing(server: Server, inventory: Path):
     done = provision(
         inventory,
