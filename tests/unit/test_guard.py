@@ -76,6 +76,26 @@ def test_nothing_is_applied_that_could_not_be_taken_back(guard: ModuleType):
         guard.main(["apply", "ssh", "60"])
 
 
+def test_what_one_command_says_keeps_no_other_from_bringing_the_old_settings_back(
+    guard: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    asked: list[str] = []
+
+    def run(*command: str) -> None:
+        asked.append(command[0])
+        if command[0] == "check":
+            raise SystemExit("the check says no")
+
+    (tmp_path / "file").write_text("old")
+    guard.main(["arm", "ssh", "60"])
+    (tmp_path / "file").write_text("new")
+    monkeypatch.setattr(guard, "run", run)
+    monkeypatch.setattr(guard, "SUBJECTS", {"ssh": guard.Subject([str(tmp_path / "file")], [["check"], ["restart"]])})
+    assert guard.main(["take-back", "ssh"]) == 1
+    assert asked == ["check", "restart"] and (tmp_path / "file").read_text() == "old"
+    assert "the check says no" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("words", [[], ["arm"], ["arm", "mail", "60"], ["open", "ssh"]])
 def test_words_that_it_does_not_know_are_refused_with_its_manual(
     guard: ModuleType, words: list[str], capsys: pytest.CaptureFixture[str]
