@@ -76,6 +76,19 @@ def test_nothing_is_applied_that_could_not_be_taken_back(guard: ModuleType):
         guard.main(["apply", "ssh", "60"])
 
 
+def test_at_boot_no_service_is_asked_for_that_waits_for_the_guard(
+    guard: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    asked: list[tuple[str, ...]] = []
+    (tmp_path / "file").write_text("old")
+    guard.main(["arm", "ssh", "60"])
+    (tmp_path / "file").write_text("new")
+    monkeypatch.setattr(guard, "run", lambda *command: asked.append(command))
+    assert guard.main(["boot"]) == 0
+    assert asked == [("systemctl", "daemon-reload")] and (tmp_path / "file").read_text() == "old"
+    assert "windlass-guard boot" in guard.AT_BOOT
+
+
 def test_what_one_command_says_keeps_no_other_from_bringing_the_old_settings_back(
     guard: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

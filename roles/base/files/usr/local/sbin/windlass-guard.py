@@ -5,7 +5,8 @@
     windlass-guard arm SUBJECT SECONDS      keep the files as they are now, and take them back after SECONDS
     windlass-guard apply SUBJECT SECONDS    have the changed files count, and begin to count the seconds anew
     windlass-guard confirm SUBJECT          the change stays; status 3 if it was taken back
-    windlass-guard take-back [SUBJECT]      at once; without SUBJECT, all of them, as at boot
+    windlass-guard take-back [SUBJECT]      at once; without SUBJECT, all of them
+    windlass-guard boot                     all of them, before the services that read the files are started
 
 SUBJECT is ssh or firewall. What was kept lies in /var/lib/windlass-guard until it is confirmed or taken back: a timer
 of systemd waits for that after the connection has ended, and windlass-guard.service does it before the network comes
@@ -42,7 +43,9 @@ ConditionDirectoryNotEmpty=/var/lib/windlass-guard
 
 [Service]
 Type=oneshot
-ExecStart=/usr/local/sbin/windlass-guard take-back
+ExecStart=/usr/local/sbin/windlass-guard boot
+# Whatever becomes of it, sshd is started.
+TimeoutStartSec=60
 
 [Install]
 WantedBy=sysinit.target
@@ -187,8 +190,8 @@ def confirm(subject: str) -> int:
     return 0
 
 
-def take_back(subject: str) -> None:
-    """Put the kept files in place again, and have them count."""
+def take_back(subject: str, *, at_boot: bool) -> None:
+    """Put the kept files in place again, and have them count; at boot the services start later, with these files."""
     state = json.loads((kept(subject) / "kept.json").read_text())
     for path in map(Path, SUBJECTS[subject].paths):
         new = path.with_name(f"{path.name}.windlass-guard")
@@ -199,11 +202,11 @@ def take_back(subject: str) -> None:
         if new.exists():
             new.rename(path)
     os.sync()
-    if is_so("systemctl", "is-active", "sysinit.target"):  # else the services start later, with these files
-        count_again(subject, bool(state["raised"]))
-    else:
+    if at_boot:  # to ask for a service that waits for this program would be to wait for oneself
         run("systemctl", "daemon-reload")
         lower(subject, bool(state["raised"]))
+    else:
+        count_again(subject, bool(state["raised"]))
     confirm(subject)
     print(f"{subject}: nobody confirmed the change; the settings are as they were before it", flush=True)
 
@@ -231,13 +234,13 @@ def lower(subject: str, raised: bool) -> None:
         is_so("systemctl", "disable", "--quiet", FIREWALL)
 
 
-def take_all_back(subjects: list[str]) -> int:
+def take_all_back(subjects: list[str], *, at_boot: bool) -> int:
     """Take back what is pending of these; one that cannot be does not keep the others from it."""
     status = 0
     for subject in subjects:
         if kept(subject).exists():
             try:
-                take_back(subject)
+                take_back(subject, at_boot=at_boot)
             except (OSError, SystemExit) as problem:
                 print(f"{subject}: {problem}", file=sys.stderr)
                 status = 1
@@ -255,14 +258,14 @@ def alone() -> Iterator[None]:
 def main(arguments: list[str]) -> int:
     """Do what the arguments say."""
     verb, subject, seconds = [*arguments, "", "", ""][:3]
-    known = subject in SUBJECTS or (verb == "take-back" and not subject)
-    if verb not in ("arm", "apply", "confirm", "take-back") or not known:
+    known = (subject in SUBJECTS and verb != "boot") or (verb in ("take-back", "boot") and not subject)
+    if verb not in ("arm", "apply", "confirm", "take-back", "boot") or not known:
         print((__doc__ or "").strip(), file=sys.stderr)
         return 2
     os.umask(0o022)
     with alone():
-        if verb == "take-back":
-            return take_all_back([subject] if subject else list(SUBJECTS))
+        if verb in ("take-back", "boot"):
+            return take_all_back([subject] if subject else list(SUBJECTS), at_boot=verb == "boot")
         if verb == "confirm":
             return confirm(subject)
         {"arm": arm, "apply": apply}[verb](subject, int(seconds))
