@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,14 +38,14 @@ print(connection.getresponse().read().decode())
 """
 # Writes and reads without end, and says what did not come back as it should.
 USED = """
-import http.client, json, socket, time
+import http.client, json, socket, sys, time
 count = 0
 while True:
     connection = http.client.HTTPConnection("guestbook.test", timeout=20)
     connection.sock = socket.socket(socket.AF_UNIX)
     try:
         connection.sock.connect("/run/guestbook/web.sock")
-        text = json.dumps({"author": "two", "text": f"renewed {count}"})
+        text = json.dumps({"author": "two", "text": f"{sys.argv[1]} {count}"})
         connection.request("POST", "/api/messages", text, {"Content-Type": "application/json"})
         answer = connection.getresponse()
         said = answer.read().decode()
@@ -186,7 +187,8 @@ def test_the_passwords_of_a_database_are_renewed_while_the_app_is_used(
 ):
     before, had = passwords(servers), logins(servers)
     assert had == ["guestbook", "guestbook-owner"]
-    begin = f"systemd-run --quiet --unit windlass-used --collect python3 -c {shlex.quote(USED)}"
+    used = f"windlass-used-{time.time_ns()}"
+    begin = f"systemd-run --quiet --unit {used} --collect python3 -c {shlex.quote(USED)} {used}"
     two = servers["two"]
     # What was started with the password before keeps it alive: here a process of the app that has a job in hand.
     at_work = "systemd-run --quiet --unit windlass-at-work --collect --uid guestbook sleep infinity"
@@ -213,10 +215,10 @@ def test_the_passwords_of_a_database_are_renewed_while_the_app_is_used(
         assert passwords(servers).isdisjoint(before)
         fleet.succeed("deploy")
     finally:
-        two.run("systemctl stop windlass-used windlass-at-work || true")
-    said = two.run("journalctl --unit windlass-used --output cat --no-pager").splitlines()
+        two.run(f"systemctl stop {used} windlass-at-work || true")
+    said = two.run(f"journalctl --unit {used} --output cat --no-pager").splitlines()
     acknowledged = said.count("acknowledged")
     assert acknowledged > 100 and not [line for line in said if line.startswith("failed")], said[-20:]
-    kept = "select count(*) from message where author = 'two' and text like 'renewed %'"
+    kept = f"select count(*) from message where author = 'two' and text like '{used} %'"
     assert servers["one"].sql(kept) == str(acknowledged)
     assert playbook.changes(playbook.succeed(whole_inventory, "--tags", "postgresql,app")) == 0
