@@ -80,7 +80,7 @@ def test_a_service_runs_within_what_it_is_let_do(host: Host) -> None:
     for unit in SERVICES:
         # Not its main process: on Debian 12 systemd knows none of Postfix.
         group = host.check_output(f"systemctl show --property ControlGroup --value {unit}")
-        pid = host.check_output(f"head -n 1 /sys/fs/cgroup{group}/cgroup.procs")
+        pid = host.check_output("head -n 1 %s", f"/sys/fs/cgroup{group}/cgroup.procs")
         assert pid, unit
         status = host.check_output(f"grep -E '^(Seccomp|CapBnd):' /proc/{pid}/status")
         assert re.search(r"Seccomp:\s+2", status), f"{unit}: {status}"
