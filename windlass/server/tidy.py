@@ -1,4 +1,4 @@
-"""What a killed program leaves is put right within a minute, though nobody asks for anything: a timer looks for it."""
+"""What a killed program leaves is put right though nobody asks for anything: a timer looks for it each minute."""
 
 from __future__ import annotations
 
