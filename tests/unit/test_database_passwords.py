@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.support.repository import ROOT
 
@@ -82,6 +84,20 @@ def test_check_mode_makes_nothing(folder: Path):
     kept = sorted(folder.iterdir())
     assert answer(folder, "would-make", "2", "shop")["made"] == ["shop.b"]
     assert sorted(folder.iterdir()) == kept
+
+
+def test_the_script_and_the_role_know_the_same_logins_and_keep_the_same_out_of_the_log():
+    """The one runs on the server, the other renders what it is asked: each has to say it for itself."""
+    spec = importlib.util.spec_from_file_location("passwords", SCRIPT)
+    assert spec and spec.loader
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    role = SCRIPT.parents[1]
+    variables = yaml.safe_load((role / "vars" / "main.yml").read_text())
+    assert list(script.TURNS) == variables["__postgresql_turns"]
+    tasks = yaml.safe_load((role / "tasks" / "databases.yml").read_text())
+    options = [task["environment"]["PGOPTIONS"] for task in tasks if "environment" in task]
+    assert len(options) == 1 and script.QUIET in options[0]
 
 
 def test_a_server_that_begins_with_a_later_generation_has_nothing_to_take_away(folder: Path):
