@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -172,6 +172,23 @@ def find(name: str | None) -> Path:
     raise messages.unknown_environment(name, known, folder)
 
 
+def refuse_hidden(directory: Path, folders: Sequence[Path] = ()) -> None:
+    """Refuse a file of variables that Ansible skips: it has a folder of its name beside it, or is about to get one.
+
+    `folders` are those that are about to be made.
+    """
+    held = [path for kind in ("group_vars", "host_vars") for path in sorted((directory / kind).glob("*/"))]
+    for folder in [*held, *folders]:
+        for suffix in (".yml", ".yaml", ".json"):
+            if (path := folder.with_name(folder.name + suffix)).is_file():
+                raise messages.hidden_variables(shown(path))
+
+
+def shown(path: Path) -> Path:
+    """Return a path as its owner would type it here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def _default() -> Path:
     from ansible import constants
 
@@ -293,9 +310,8 @@ def _place(value: Any) -> str:
     origin = value if isinstance(value, Origin) else Origin.get_tag(value)
     if origin is None or not origin.path:
         return ""
-    path = Path(origin.path)
-    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    return f"{shown}:{origin.line_num}" if origin.line_num else str(shown)
+    path = shown(Path(origin.path))
+    return f"{path}:{origin.line_num}" if origin.line_num else str(path)
 
 
 class _Reader:
@@ -309,6 +325,7 @@ class _Reader:
         self.directory = sources[0] if sources[0].is_dir() else sources[0].parent
         self.sources = sources
         self.sealed = sealed
+        refuse_hidden(self.directory)
         with _ansible_errors():
             self._syntax()
             self.inventory = InventoryManager(loader=loader, sources=[str(source) for source in sources])
@@ -337,9 +354,8 @@ class _Reader:
         connection = ("ansible_host", "ansible_port", "ansible_ssh_private_key_file")
         rendered |= {name: templar.template(raw[name]) for name in connection if name in raw}
         home = self.directory / "group_vars" / "all" / "main.yml"
-        shown = home if home.exists() else self.directory
-        shown = shown.relative_to(Path.cwd()) if shown.is_relative_to(Path.cwd()) else shown
-        return Variables(raw, rendered, partial(_where, raw, str(shown)), shown, self.sealed)
+        place = shown(home if home.exists() else self.directory)
+        return Variables(raw, rendered, partial(_where, raw, str(place)), place, self.sealed)
 
     @staticmethod
     def _render(templar: Any, name: str, value: Any) -> Any:

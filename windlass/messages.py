@@ -281,6 +281,14 @@ def unreadable_inventory(where: str, reason: str) -> WindlassError:
     return WindlassError(f"{where}: {reason.rstrip('.')}", "correct that file")
 
 
+def hidden_variables(path: Path) -> WindlassError:
+    """Ansible reads a file of variables no more once there is a folder of its name beside it."""
+    folder = path.with_suffix("")
+    return WindlassError(
+        f"{path}: Ansible reads the folder {folder.name}/ instead of this file", f"move it to {folder}/main.yml"
+    )
+
+
 def not_a_number(option: str, value: str) -> WindlassError:
     """An option that takes a number was given something else."""
     return WindlassError(f"--{option} takes a number, not {value!r}", f"type --{option} 100")

@@ -328,6 +328,17 @@ MISTAKES = {
 }
 
 
+@pytest.mark.parametrize("hidden", ["group_vars/all.yml", "host_vars/web1.yaml"])
+def test_a_file_of_variables_beside_a_folder_of_its_name_is_refused(place: Place, hidden: str) -> None:
+    path = place.path / hidden
+    path.with_suffix("").mkdir(parents=True, exist_ok=True)
+    path.write_text("nginx_hsts: false\n")
+    folder = Path(hidden).with_suffix("")
+    assert place.refusal().splitlines() == [
+        f"{hidden}: Ansible reads the folder {folder.name}/ instead of this file; move it to {folder}/main.yml"
+    ]
+
+
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_is_one_line_with_file_line_and_key(place: Place, name: str) -> None:
     (old, new), line = MISTAKES[name]

@@ -157,6 +157,15 @@ def test_init_makes_what_the_inventory_needs_and_names_what_only_its_owner_knows
     assert len(place.password.read_text().strip()) == 64
 
 
+def test_init_does_not_hide_a_file_of_variables_behind_the_folder_of_the_vault(place: Place):
+    folder = place.path / "group_vars" / "all"
+    for path in folder.iterdir():
+        path.rename(folder.with_suffix(".yml"))
+    folder.rmdir()
+    said = f"all.yml: Ansible reads the folder all/ instead of this file; move it to {folder}/main.yml"
+    assert said in place.refused("init")
+
+
 def test_init_again_changes_nothing_and_fills_what_was_added(made: Place):
     before, password, sealed = made.values(), made.password.read_text(), made.vault.read_bytes()
     made.succeed("init")
@@ -446,9 +455,9 @@ def test_ansible_playbook_ends_before_it_reaches_a_server(made: Place, password:
 
 def test_a_folder_that_cannot_be_written_is_one_line(place: Place):
     folder = place.path / "group_vars" / "all"
-    (folder / "main.yml").rename(place.path / "group_vars" / "all.yml")
+    (folder / "main.yml").rename(place.path / "kept")
     folder.rmdir()
-    folder.write_text("admin_language: en_GB\n")
+    (place.path / "kept").rename(folder)
     outcome = place("init")
     (line,) = outcome.errors.splitlines()
     assert outcome.status == 2 and "vault.yml: cannot be written" in line

@@ -22,6 +22,7 @@ def rotate(directory: Path) -> int:
     if not servers:
         raise messages.no_database_password()
     path = directory / FILE
+    inventory.refuse_hidden(directory, [path.parent])
     for server in servers:
         if KEY in server.raw and not _is_at(where := server.where((KEY,)), path):
             raise messages.generation_elsewhere(where, KEY)

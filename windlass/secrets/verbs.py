@@ -51,14 +51,15 @@ def _opened(directory: Path) -> vault.Opened:
     """Return the inventory's vault, decrypted with the configured password, or the one that is typed."""
     path = directory / vault.NAME
     if path.exists() and not vault.is_sealed(path):
-        raise messages.vault_not_encrypted(_shown(path))
+        raise messages.vault_not_encrypted(inventory.shown(path))
     if not path.exists():
-        raise messages.no_vault(_shown(path))
+        raise messages.no_vault(inventory.shown(path))
     return vault.opened(path, inventory.vault_secrets())
 
 
 def _init(directory: Path, screen: Screen) -> None:
     path = directory / vault.NAME
+    inventory.refuse_hidden(directory, [path.parent])
     opened = _opened(directory) if path.exists() else None
     kept = None if opened else password.prepare(directory, screen)
     text = opened.text if opened else "# The secrets of this inventory; every name begins with vault_.\n"
@@ -73,7 +74,7 @@ def _init(directory: Path, screen: Screen) -> None:
         vault.replace(path, vault.seal(new, kept))
     elif new != text:
         opened.save(new)
-    screen.result(f"{_shown(path)}: {'made ' + ', '.join(made) if made else 'nothing had to be made'}")
+    screen.result(f"{inventory.shown(path)}: {'made ' + ', '.join(made) if made else 'nothing had to be made'}")
     for use in missing:
         screen.result(f"{use.name} has no value yet ({use.where}): type fab secrets edit")
 
@@ -91,19 +92,21 @@ def _wanting(directory: Path, there: set[str]) -> tuple[list[names.Use], list[na
 def _edit(directory: Path, screen: Screen) -> None:
     opened = _opened(directory)
     text = in_editor(opened.text, opened.path.name)
-    vault.parsed(text, _shown(opened.path))
+    vault.parsed(text, inventory.shown(opened.path))
     if text == opened.text:
-        screen.result(f"{_shown(opened.path)}: nothing was changed")
+        screen.result(f"{inventory.shown(opened.path)}: nothing was changed")
         return
     opened.save(text)
-    screen.result(f"{_shown(opened.path)}: encrypted again; {_provision(directory)}")
+    screen.result(f"{inventory.shown(opened.path)}: encrypted again; {_provision(directory)}")
 
 
 def _rotate_database(directory: Path, forget: bool, screen: Screen) -> None:
     if forget:
         raise messages.database_forgets_by_itself()
     number = database.rotate(directory)
-    screen.result(f"{_shown(directory / database.FILE)}: generation {number} of the passwords; {_provision(directory)}")
+    screen.result(
+        f"{inventory.shown(directory / database.FILE)}: generation {number} of the passwords; {_provision(directory)}"
+    )
 
 
 def _rotate(directory: Path, name: str, forget: bool, screen: Screen) -> None:
@@ -168,8 +171,4 @@ def _without_next(name: str, values: dict[str, str]) -> dict[str, str | None]:
 
 def _provision(directory: Path) -> str:
     """Return the command that brings the vault to the servers."""
-    return f"type ansible-playbook -i {_shown(directory)} site.yml"
-
-
-def _shown(path: Path) -> Path:
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return f"type ansible-playbook -i {inventory.shown(directory)} site.yml"
