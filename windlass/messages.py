@@ -1232,6 +1232,15 @@ def not_deployed() -> Failure:
     return Failure("not-deployed", "the app has no release yet", "run fab deploy first")
 
 
+def release_from_the_future(release: str) -> Failure:
+    """The name that was asked for is far ahead of this server's clock."""
+    return Failure(
+        "release-from-the-future",
+        f"release {release} is more than a day ahead of this server's clock",
+        "set the clocks of the servers (timedatectl), then run fab deploy again",
+    )
+
+
 def nothing_to_roll_back_to(live: str) -> Failure:
     """No good release is older than the live one."""
     return Failure("nothing-to-roll-back", f"there is no good release older than {live}", "see fab releases")

@@ -89,6 +89,10 @@ def test_at_boot_no_service_is_asked_for_that_waits_for_the_guard(
     assert "windlass-guard boot" in guard.AT_BOOT
 
 
+def test_at_boot_the_guard_waits_until_files_can_be_written(guard: ModuleType):
+    assert "After=systemd-remount-fs.service" in guard.AT_BOOT.splitlines()
+
+
 def test_what_one_command_says_keeps_no_other_from_bringing_the_old_settings_back(
     guard: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

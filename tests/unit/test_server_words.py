@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from windlass import pack
-from windlass.server import checks, detach, envfile, lock, log, protocol, settings, tail
+from windlass.server import capture, checks, detach, envfile, lock, log, protocol, runner, settings, tail
 from windlass.server.building import build, install, upload
 from windlass.server.environment import Context
 from windlass.server.errors import Failure
@@ -158,6 +158,39 @@ def test_releases_are_ordered_by_name_even_when_the_clock_went_back(tmp_path: Pa
         folder.mkdir(parents=True)
     log = ReleaseLog(paths)
     assert log.new_name("a" * 40) == "21000101T000000Z-aaaaaaa"
+
+
+@pytest.mark.parametrize("far", ["99991231T235959Z", "99999999T999999Z", "21000101T000000Z"])
+def test_a_name_from_far_in_the_future_is_refused_and_hinders_no_later_release(tmp_path: Path, far: str) -> None:
+    paths = Paths(tmp_path, "demo")
+    for folder in (paths.releases, paths.state):
+        folder.mkdir(parents=True)
+    log = ReleaseLog(paths)
+    with pytest.raises(Failure, match="is more than a day ahead of this server's clock"):
+        log.new_name("a" * 40, f"{far}-aaaaaaa")
+    (paths.releases / "99999999T999999Z-0000000").mkdir()
+    assert log.new_name("a" * 40) < "21000101"
+
+
+def test_what_the_program_starts_or_asks_gains_no_rights_from_a_setuid_program() -> None:
+    user, status = runner.user(getpass.getuser()), ["grep", "NoNewPrivs", "/proc/self/status"]
+    printed: list[str] = []
+    runner.run(runner.Task(status, user, Path("/"), {"PATH": "/bin"}), lambda _stream, line: printed.append(line))
+    asked = capture.ask(capture.Question(status, user, {"PATH": "/bin"}))
+    assert [line.split() for line in (*printed, asked.output)] == [["NoNewPrivs:", "1"]] * 2
+
+
+@pytest.mark.parametrize("made", ["queue", "longer", "nothing"])
+def test_a_key_that_the_build_user_replaced_is_not_the_one_that_was_written(tmp_path: Path, made: str) -> None:
+    path = tmp_path / "key"
+    if made == "queue":
+        os.mkfifo(path)
+    elif made == "longer":
+        path.write_text("abc" * 1000)
+    assert not build._holds(path, "abc", getpass.getuser())
+    path.unlink(missing_ok=True)
+    path.write_text("abc")
+    assert build._holds(path, "abc", getpass.getuser())
 
 
 def test_a_torn_line_in_the_release_log_is_skipped(tmp_path: Path) -> None:

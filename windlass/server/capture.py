@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from windlass.server import runner
 from windlass.server.runner import User
 
 
@@ -43,9 +44,9 @@ class Question:
 
 
 def ask(question: Question, limit: float | None = 60.0) -> Answer:
-    """Run a command to its end, or for at most `limit` seconds, and return what it said."""
+    """Run a command, which can gain no rights, for at most `limit` seconds, and return what it said."""
     process = subprocess.Popen(
-        list(question.arguments),
+        [*runner.guard(*runner.confined(False)), *question.arguments],
         cwd=question.cwd,
         env=dict(question.env),
         stdin=question.stdin or subprocess.PIPE,

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from windlass import messages
 from windlass.server import files, masking, names
 from windlass.server.paths import Paths
 
 STAMP = "%Y%m%dT%H%M%SZ"
 KEPT_LINES = 2000
+AHEAD = timedelta(days=1)  # that another host's clock may be
 
 
 def now() -> str:
@@ -97,15 +99,27 @@ class ReleaseLog:
         return [name for name in self.on_disk() if self.status(name) in ("live", "good")]
 
     def new_name(self, commit: str, wanted: str = "") -> str:
-        """Return a name later than any other, even when the clock went back; the one on other hosts if it is that."""
+        """Return a name later than any other, even when the clock went back; the one on other hosts if it is that.
+
+        No name is taken from far in the future: all that come after it would have to be later still.
+        """
         moment = datetime.now(UTC).replace(microsecond=0)
-        known = [*self.entries, *self.on_disk()]
-        if wanted.endswith(f"-{commit[:7]}") and wanted > max(known, default=""):
+        newest = next((name for name in sorted({*self.entries, *self.on_disk()}, reverse=True) if _moment(name)), "")
+        if wanted.endswith(f"-{commit[:7]}") and wanted > newest:
+            if (_moment(wanted) or datetime.max.replace(tzinfo=UTC)) > moment + AHEAD:
+                raise messages.release_from_the_future(wanted)
             return wanted
-        if known:
-            newest = datetime.strptime(max(known).partition("-")[0], STAMP).replace(tzinfo=UTC)
-            moment = max(moment, newest + timedelta(seconds=1))
+        if before := _moment(newest):
+            moment = max(moment, before + timedelta(seconds=1))
         return f"{moment.strftime(STAMP)}-{commit[:7]}"
+
+
+def _moment(release: str) -> datetime | None:
+    """Return when a release was made, by its name; nothing if no clock can have said that."""
+    try:
+        return datetime.strptime(release.partition("-")[0], STAMP).replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def state_text(state: State) -> str:

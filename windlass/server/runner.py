@@ -58,7 +58,7 @@ class Task:
     stdin: IO[bytes] | None = None
     umask: int = 0o022
     keep: tuple[int, ...] = ()
-    setuid_programs: bool = True
+    setuid_programs: bool = False
 
 
 @dataclass

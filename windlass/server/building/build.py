@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import shlex
 import shutil
@@ -119,8 +121,7 @@ class Builder:
         """Take the environment of the newest release that has the same, by hard links."""
         for name in self.log.good():
             other = self.log.paths.releases / name
-            key = other / KEY_FILE
-            if key.is_file() and key.read_text() == chosen.key:
+            if _holds(other / KEY_FILE, chosen.key, self.context.settings.builder):
                 user = runner.user(self.context.settings.builder)
                 command = ["cp", "--archive", "--link", str(other / ".venv"), str(self.release / ".venv")]
                 return runner.run(runner.Task(command, user, self.release, BASE)).status == 0
@@ -179,6 +180,17 @@ class Builder:
     def undo(self) -> None:
         """Leave nothing of the release behind."""
         files.remove(self.release)
+
+
+def _holds(path: Path, text: str, builder: str) -> bool:
+    """Compare a file of the build user's, which may be anything by now, with what was written into it."""
+    with identity.reading_as(builder), contextlib.suppress(OSError):
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            return os.read(handle, len(text) + 1) == text.encode()
+        finally:
+            os.close(handle)
+    return False
 
 
 def _last(tail: list[str], status: int) -> str:

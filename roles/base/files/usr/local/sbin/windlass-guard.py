@@ -37,6 +37,8 @@ AT_BOOT = """# Managed by Windlass: a change made here is lost at the next run.
 Description=Take back what nobody confirmed of the settings of sshd and of the firewall
 DefaultDependencies=no
 RequiresMountsFor=/etc /usr /var/lib/windlass-guard
+# The root file system begins read-only.
+After=systemd-remount-fs.service
 Before=network-pre.target nftables.service ssh.service ssh.socket
 Wants=network-pre.target
 ConditionDirectoryNotEmpty=/var/lib/windlass-guard
@@ -140,6 +142,7 @@ def be_there_at_boot() -> None:
     """Have systemd take back at boot what is pending then."""
     if not UNIT.exists() or UNIT.read_text() != AT_BOOT:
         UNIT.write_text(AT_BOOT)
+        os.sync()
     if not is_so("systemctl", "is-enabled", UNIT.name):
         run("systemctl", "enable", "--quiet", UNIT.name)
 
