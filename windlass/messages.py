@@ -822,6 +822,15 @@ def shared_not_made(path: Path) -> Failure:
     )
 
 
+def shared_replaced(name: str) -> Failure:
+    """After the build a shared folder is one of the release."""
+    return Failure(
+        "build-failed",
+        f"the app's build command put something of its own in the place of the shared folder {name}",
+        "have `build` of the entry write elsewhere, or take the folder out of `shared`",
+    )
+
+
 def shared_not_linked(name: str, reason: str) -> Failure:
     """A shared folder cannot be put into the release."""
     return Failure(

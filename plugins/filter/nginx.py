@@ -11,11 +11,11 @@ POLICY = "Content-Security-Policy"
 FRAMES = "X-Frame-Options"
 
 
-def nginx_static(app: dict[str, Any]) -> list[dict[str, str]]:
-    """Return the folders of an app that nginx serves: URL prefix, place in a release, what is trusted of the way there.
+def nginx_static(app: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the folders of an app that nginx serves: URL prefix, place, and the app's folders it is looked for in.
 
-    A shared folder is a symbolic link from a release to what the app's user owns: as the one link that is trusted it
-    needs an entry of its own where it lies below a served folder.
+    What is shared is served from where it lies, never through the release's link to it: who owns neither the link
+    nor what it leads to could be anybody. So it has an entry of its own where it lies below a served folder.
     """
     directory = app.get("directory") or "."
     shared = [posixpath.normpath(posixpath.join(directory, place)) for place in app.get("shared") or []]
@@ -27,13 +27,14 @@ def nginx_static(app: dict[str, Any]) -> list[dict[str, str]]:
         for inside in shared:
             if inside.startswith(f"{place}/"):
                 served.setdefault(f"{prefix}{posixpath.relpath(inside, place)}/", inside)
-    return [{"prefix": prefix, "place": place, "trusted": _trusted(place, shared)} for prefix, place in served.items()]
+    return [{"prefix": prefix, **_source(place, directory, shared)} for prefix, place in served.items()]
 
 
-def _trusted(place: str, shared: list[str]) -> str:
-    """Return the shared folder that a place is in, with a slash in front, or nothing."""
-    around = [folder for folder in shared if f"{place}/".startswith(f"{folder}/")]
-    return f"/{max(around, key=len)}" if around else ""
+def _source(place: str, directory: str, shared: list[str]) -> dict[str, Any]:
+    """Return where a place is served from; `shared` names it from the app's folder, a release from its top."""
+    if any(f"{place}/".startswith(f"{folder}/") for folder in shared):
+        return {"place": posixpath.relpath(place, directory), "tops": ["shared"]}
+    return {"place": place, "tops": ["current", "previous"]}
 
 
 def nginx_policy(directives: dict[str, str]) -> str:

@@ -111,6 +111,21 @@ def test_shared_folders_outlive_releases_and_begin_with_what_the_commit_ships(se
     assert (folder / ".env").readlink() == server.paths.env
 
 
+@pytest.mark.parametrize("build", ["rm uploads", "ln -sfn /etc uploads", "ln -sfn . uploads"])
+def test_a_link_to_a_shared_folder_is_put_back_after_the_build(server: Server, build: str) -> None:
+    server.configure(shared=["uploads"], build=build)
+    server.deploy(app_files()).data  # noqa: B018
+    assert (server.paths.current.resolve() / "uploads").readlink() == server.paths.shared / "uploads"
+
+
+def test_a_build_that_leaves_a_folder_of_its_own_in_the_place_of_a_shared_one_is_refused(server: Server) -> None:
+    server.configure(shared=["uploads"], build="rm uploads && mkdir uploads")
+    refused = server.deploy(app_files()).error
+    assert refused["code"] == "build-failed"
+    assert "in the place of the shared folder uploads" in refused["message"]
+    assert list(server.paths.releases.iterdir()) == []
+
+
 def test_an_app_below_the_root_without_a_procfile_needs_only_its_folder_and_wsgi(server: Server) -> None:
     server.configure(
         directory="site",

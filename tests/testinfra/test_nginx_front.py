@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import socket
 import ssl
@@ -159,35 +160,88 @@ def test_a_body_that_stops_coming_ends_the_request(address: str, inventory: Path
 
 # Symbolic links.
 
+FILES = "/srv/shop/releases/one/assets"
+SHARED = "/srv/shop/shared"
+UPLOADS = f"{SHARED}/assets/uploads"
+MEDIA = "/srv/whole/shared/media"
+
 
 @pytest.fixture(scope="module")
 def links(host: Host) -> Iterator[None]:
     """Put links among the files that nginx serves: some of the release, some of the app's user."""
-    files = "/srv/shop/releases/one/assets"
-    shared = "/srv/shop/shared"
-    uploads = f"{shared}/assets/uploads"
     steps = [
-        f"mkdir -p {uploads}",
-        f"echo picture > {uploads}/picture.txt",
-        f"ln -s picture.txt {uploads}/again.txt",
-        f"ln -s /etc/hostname {uploads}/stolen.txt",
-        f"ln -s /etc {uploads}/etc",
-        f"chown -hR {OTHER_USER} {uploads}",
-        f"chmod -R a+rX {shared}",
-        f"ln -s style.css {files}/alias.css",
-        f"ln -s {uploads} {files}/uploads",
-        f"ln -s /etc/hostname {files}/stolen.txt",
-        f"chown -h {OTHER_USER} {files}/stolen.txt",
+        f"mkdir -p {UPLOADS}",
+        f"echo picture > {UPLOADS}/picture.txt",
+        f"ln -s picture.txt {UPLOADS}/again.txt",
+        f"ln -s /etc/hostname {UPLOADS}/stolen.txt",
+        f"ln -s /etc {UPLOADS}/etc",
+        f"mkdir -p {MEDIA}/thumbs",
+        f"echo thumb > {MEDIA}/thumbs/one.txt",
+        f"ln -s thumbs {MEDIA}/small",
+        f"ln -s {MEDIA} /srv/whole/current/media",
+        f"chown -hR {OTHER_USER} {SHARED} /srv/whole/shared",
+        f"chmod -R a+rX {SHARED} /srv/whole/shared",
+        f"ln -s style.css {FILES}/alias.css",
+        f"mkdir {FILES}/../out && cp {FILES}/style.css {FILES}/../out/built.css && ln -s ../out {FILES}/out",
+        f"chmod -R a+rX {FILES}/../out",
+        f"ln -s {UPLOADS} {FILES}/uploads",
+        f"ln -s /etc/hostname {FILES}/stolen.txt",
+        f"chown -h {OTHER_USER} {FILES}/stolen.txt",
     ]
     host.check_output(" && ".join(steps))
     yield
-    host.check_output(f"rm -r /srv/shop/shared {files}/alias.css {files}/uploads {files}/stolen.txt")
+    host.check_output(
+        f"rm -r {SHARED} /srv/whole/shared /srv/whole/current/media {FILES}/../out {FILES}/out"
+        f" {FILES}/alias.css {FILES}/uploads {FILES}/stolen.txt"
+    )
+
+
+@pytest.fixture
+def private(host: Host) -> Iterator[str]:
+    """Make what another app has, its code and its uploads: nginx may read it, and the first app's visitors may not."""
+    folder = "/srv/kept/releases/one/private"
+    host.check_output(
+        f"mkdir -p {folder}/uploads/thumbs"
+        f" && for place in {folder} {folder}/uploads {folder}/uploads/thumbs; do echo secret > $place/settings.py; done"
+        f" && chown -R daemon:kept-build {folder} && chmod -R g+rX {folder}"
+    )
+    assert host.check_output(f"runuser -u www-data -- cat {folder}/settings.py") == "secret"
+    yield folder
+    host.check_output(f"rm -r {folder}")
+
+
+def replace(host: Host, place: str, target: str) -> None:
+    """Put a link of the app's user in the place of a folder or a link."""
+    host.check_output(
+        f"mv -T {place} {place}.away && ln -s {target} {place} && chown -h {OTHER_USER} {place} && test -e {place}/."
+    )
+
+
+def restore(host: Host, place: str) -> None:
+    """Take the link away again."""
+    host.check_output(f"rm {place} && mv -T {place}.away {place}")
 
 
 def test_links_within_what_is_served_are_followed(links: None, ask: Ask):
     assert ask("/static/alias.css").headers["content-type"] == "text/css"
+    assert ask("/static/out/built.css").headers["content-type"] == "text/css"
     assert ask("/static/uploads/picture.txt").body == b"picture\n"
     assert ask("/static/uploads/again.txt").body == b"picture\n"
+
+
+def test_a_folder_of_shared_is_served_beside_the_files_at_the_top_of_a_release(links: None, ask: Ask):
+    whole = functools.partial(ask, name="whole.test")
+    assert whole("/style.css").headers["content-type"] == "text/css"
+    for path in ("/media/thumbs/one.txt", "/media/small/one.txt", "/thumbs/one.txt"):
+        assert whole(path).body == b"thumb\n", path
+
+
+def test_uploads_are_served_whatever_the_link_in_the_release_is(host: Host, links: None, ask: Ask):
+    host.check_output(f"mv {FILES}/uploads {FILES}/away")
+    try:
+        assert ask("/static/uploads/picture.txt").body == b"picture\n"
+    finally:
+        host.check_output(f"mv {FILES}/away {FILES}/uploads")
 
 
 @pytest.mark.parametrize("path", ["/static/stolen.txt", "/static/uploads/stolen.txt", "/static/uploads/etc/hostname"])
@@ -196,6 +250,53 @@ def test_a_link_to_what_another_user_owns_is_not_followed(host: Host, links: Non
     answer = ask(path)
     assert answer.json()["path"] == path
     assert secret.encode() not in answer.body.partition(b'"headers"')[0]
+
+
+@pytest.mark.parametrize(
+    ("place", "target", "paths"),
+    [
+        (UPLOADS, "/srv/kept/releases/one/private", ["/static/uploads/settings.py"]),
+        (UPLOADS, "/srv/kept/current", ["/static/uploads/private/settings.py", "/static/uploads/public/style.css"]),
+        (UPLOADS, "/", ["/static/uploads/etc/hostname", "/static/uploads/srv/kept/current/private/settings.py"]),
+        (f"{SHARED}/assets", "/srv/kept/releases/one/private", ["/static/uploads/settings.py"]),
+        (f"{FILES}/uploads", "/srv/kept/releases/one/private", ["/static/uploads/settings.py"]),
+        (f"{FILES}/out", "/srv/kept/releases/one/private", ["/static/out/settings.py"]),
+        (FILES, "/srv/kept/releases/one/private", ["/static/settings.py", "/static/uploads/settings.py"]),
+    ],
+)
+def test_a_link_in_the_place_of_a_whole_folder_shows_nothing_of_another_app(
+    host: Host, links: None, private: str, ask: Ask, place: str, target: str, paths: list[str]
+):
+    replace(host, place, target)
+    try:
+        for path in paths:
+            answer = ask(path)
+            assert answer.json()["path"] == path  # it is the app that answers
+    finally:
+        restore(host, place)
+    assert ask("/static/uploads/picture.txt").body == b"picture\n"
+
+
+@pytest.mark.parametrize(
+    ("place", "target", "path"),
+    [
+        (MEDIA, "/srv/kept/releases/one/private", "/media/settings.py"),
+        (MEDIA, "/srv/kept/releases/one/private/uploads", "/thumbs/settings.py"),
+        (f"{MEDIA}/thumbs", "/srv/kept/releases/one/private", "/thumbs/settings.py"),
+        ("/srv/whole/current/media", "/srv/kept/releases/one/private", "/media/settings.py"),
+    ],
+)
+def test_nor_does_one_above_or_below_what_is_served(
+    host: Host, links: None, private: str, ask: Ask, place: str, target: str, path: str
+):
+    replace(host, place, target)
+    try:
+        answer = ask(path, name="whole.test")
+        assert b"secret" not in answer.body
+        assert answer.status == 502  # there is no app to answer
+    finally:
+        restore(host, place)
+    assert ask("/media/thumbs/one.txt", name="whole.test").body == b"thumb\n"
 
 
 # TLS.

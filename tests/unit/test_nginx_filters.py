@@ -22,9 +22,12 @@ def filters() -> ModuleType:
     return module
 
 
+RELEASES = ["current", "previous"]
+
+
 def test_a_served_folder_is_named_from_the_release(filters: ModuleType) -> None:
     assert filters.nginx_static({"directory": "src", "static": {"/static": "app/static/"}}) == [
-        {"prefix": "/static/", "place": "src/app/static", "trusted": ""}
+        {"prefix": "/static/", "place": "src/app/static", "tops": RELEASES}
     ]
 
 
@@ -33,25 +36,37 @@ def test_the_root_is_a_prefix_too(filters: ModuleType, prefix: str) -> None:
     assert filters.nginx_static({"static": {prefix: "public"}})[0]["prefix"] == "/"
 
 
-def test_the_link_to_a_shared_folder_is_trusted_and_nothing_below_it(filters: ModuleType) -> None:
-    found = filters.nginx_static({"shared": ["media"], "static": {"/media/": "media", "/thumbs/": "media/thumbs"}})
-    assert [(folder["place"], folder["trusted"]) for folder in found] == [
-        ("media", "/media"),
-        ("media/thumbs", "/media"),
+@pytest.mark.parametrize("directory", [".", "src"])
+def test_a_shared_folder_and_what_is_below_it_are_served_from_where_they_lie(
+    filters: ModuleType, directory: str
+) -> None:
+    served = {"/media/": "media", "/thumbs/": "media/thumbs"}
+    found = filters.nginx_static({"directory": directory, "shared": ["media"], "static": served})
+    assert [(folder["place"], folder["tops"]) for folder in found] == [
+        ("media", ["shared"]),
+        ("media/thumbs", ["shared"]),
     ]
 
 
 def test_a_shared_folder_below_a_served_one_has_an_entry_of_its_own(filters: ModuleType) -> None:
     app = {"directory": "src", "shared": ["static/up/loads", "data"], "static": {"/s": "static"}}
     assert filters.nginx_static(app) == [
-        {"prefix": "/s/", "place": "src/static", "trusted": ""},
-        {"prefix": "/s/up/loads/", "place": "src/static/up/loads", "trusted": "/src/static/up/loads"},
+        {"prefix": "/s/", "place": "src/static", "tops": RELEASES},
+        {"prefix": "/s/up/loads/", "place": "static/up/loads", "tops": ["shared"]},
+    ]
+
+
+def test_who_serves_the_whole_release_names_the_shared_folders_that_are_public(filters: ModuleType) -> None:
+    app = {"shared": ["instance", "media"], "static": {"/": ".", "/media": "media"}}
+    assert filters.nginx_static(app) == [
+        {"prefix": "/", "place": ".", "tops": RELEASES},
+        {"prefix": "/media/", "place": "media", "tops": ["shared"]},
     ]
 
 
 def test_a_folder_whose_name_only_begins_alike_is_not_the_shared_one(filters: ModuleType) -> None:
     (found,) = filters.nginx_static({"shared": ["media"], "static": {"/m/": "media-of-ours"}})
-    assert found["trusted"] == ""
+    assert found["tops"] == RELEASES
 
 
 def test_without_a_word_of_the_owner_no_header_differs(filters: ModuleType) -> None:

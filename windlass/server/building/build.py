@@ -58,6 +58,7 @@ class Builder:
             self._share(name)
         if settings.build:
             self._run_build(settings.build)
+            self._share_again()
         self._link_settings()
         self._compile()
 
@@ -132,6 +133,14 @@ class Builder:
         target = shlex.quote(str(self.context.paths.env))
         script = f"[ -e .env ] || [ -L .env ] || ln -s {target} .env"
         self._run(["sh", "-c", script], messages.env_file_not_linked)
+
+    def _share_again(self) -> None:
+        """Put back each link that the build removed, as by emptying the folder around it, or led elsewhere."""
+        for name in self.context.settings.shared:
+            place = self.folder / name
+            if not place.is_symlink() and place.exists() and (self.context.paths.shared / name).exists():
+                raise messages.shared_replaced(name)
+            self._share(name)
 
     def _share(self, name: str) -> None:
         """Make a folder outlive the release; what the commit ships there is copied once."""
