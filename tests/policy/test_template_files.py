@@ -10,6 +10,7 @@ from tests.support import project
 # Not files of a server: read by a command, and gone.
 INPUTS = {
     "sysusers.conf.j2",
+    "secret_files.conf.j2",
     "request.json.j2",
     "apps.sql.j2",
     "certificate.sh",
