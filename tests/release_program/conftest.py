@@ -214,6 +214,11 @@ class Server:
         assert done.stderr == ""
         return done.stdout
 
+    def stale(self) -> dict[str, list[str]]:
+        """Return whether the app runs with former settings, as Ansible asks it, by who leads it."""
+        done = subprocess.run([str(self.paths.program), "stale", "demo"], check=True, capture_output=True, text=True)
+        return json.loads(done.stdout)
+
     def wait_for(self, true: Callable[[], bool], seconds: float = 10) -> None:
         end = time.monotonic() + seconds
         while not true():

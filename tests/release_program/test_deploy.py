@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -52,6 +53,25 @@ def test_a_restart_brings_changed_settings_and_changes_nothing_else(server: Serv
     assert server.ask("restart").data["release"] == release
     assert server.get("/env") == (200, value)
     assert len(server.releases()) == 1
+
+
+def test_settings_count_as_new_until_the_app_runs_with_them(server: Server) -> None:
+    def stale_after(colour: str, *, first_host: bool = True) -> dict[str, list[str]]:
+        server.configure(first_host=first_host)
+        server.set_env(COLOUR=colour)
+        return server.stale()
+
+    assert server.stale() == {"follows": [], "leads": []}
+    server.deploy(app_files("one", top="import os; assert os.environ.get('COLOUR') != 'red'"))
+    time.sleep(2)  # Supervisor knows the second alone
+    assert stale_after("red") == {"follows": [], "leads": ["demo"]}
+    assert not server.ask("restart").ok
+    assert server.stale() == {"follows": [], "leads": ["demo"]}
+    assert stale_after("blue", first_host=False) == {"follows": ["demo"], "leads": []}
+    assert stale_after("blue") == {"follows": [], "leads": ["demo"]}
+    assert server.ask("restart").ok
+    server.settle()
+    assert server.stale() == {"follows": [], "leads": []}
 
 
 @pytest.mark.parametrize(("paths", "each"), [(["/"] * 4, 250), (["/slow"] * 9, 15)], ids=["quick", "full-queue"])

@@ -122,7 +122,7 @@ def main(inventory: Path) -> Iterator[Path]:
 
 def provision(inventory: Path) -> str:
     """Run the role of the apps; return what was printed."""
-    return playbook.succeed(inventory, "--tags", "app", playbook="playbooks/app.yml")
+    return playbook.succeed(inventory, "--tags", "app")
 
 
 def assert_unchanged(main: Path) -> None:

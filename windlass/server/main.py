@@ -44,6 +44,10 @@ def _called(prefix: Path) -> int:
         from windlass.server.schedule.timers import timers
 
         return timers(prefix, sys.argv[2:])
+    if sys.argv[1:2] == ["stale"]:
+        from windlass.server.processes.stale import stale
+
+        return stale(prefix, sys.argv[2:])
     if sys.argv[1:2] == ["deploy-only"] and len(sys.argv) == 3 and sys.argv[2]:
         return status_of(prefix, sys.stdin.buffer.readline(standby.LIMIT), only=sys.argv[2])
     print("usage: windlass [deploy-only APP] < REQUEST (one line of JSON)", file=sys.stderr)
