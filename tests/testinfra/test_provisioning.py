@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.fab import Fab
-from tests.support.playbook import play
+from tests.support.playbook import play, succeed
 from tests.support.repository import ROOT
 from tests.support.visitor import Visitor
 
@@ -72,6 +72,33 @@ def test_a_mistake_in_the_inventory_is_refused_with_its_file_and_key(
     said = by_ansible.stdout + by_ansible.stderr
     assert "main.yml" in said and key in said, said
     assert "changed=0" in said and "server " not in re.sub(r".*PLAY RECAP", "", said.split("PLAY RECAP")[0])
+    assert guestbook.ask("/healthz").status == 200
+
+
+def test_settings_that_an_app_does_not_start_with_are_refused_by_each_run_until_they_are_mended(
+    inventory: Path, copy: Path, guestbook: Visitor
+):
+    main = copy / "group_vars" / "all" / "main.yml"
+    main.write_text(main.read_text().replace("health_path: /healthz", "health_path: /nowhere"))
+    for _ in range(2):
+        refused = play(copy, "--tags", "app")
+        assert refused.returncode != 0 and "guestbook: " in refused.stdout and "404" in refused.stdout, refused.stdout
+        assert "Traceback" not in refused.stdout and '"event"' not in refused.stdout
+        assert guestbook.ask("/healthz").status == 200
+    succeed(inventory, "--tags", "app")
+    assert_unchanged(play(inventory, "--tags", "app"))
+
+
+def test_an_app_starts_with_new_settings_and_another_first_domain_in_one_run(
+    inventory: Path, copy: Path, guestbook: Visitor
+):
+    main = copy / "group_vars" / "all" / "main.yml"
+    text = main.read_text()
+    assert "domains: [visitors.test]" in text
+    main.write_text(text.replace("domains: [visitors.test]", "domains: [www.visitors.test, visitors.test]"))
+    succeed(copy, "--tags", "app,nginx")
+    assert guestbook.ask("/healthz").status == 200
+    succeed(inventory, "--tags", "app,nginx")
     assert guestbook.ask("/healthz").status == 200
 
 
