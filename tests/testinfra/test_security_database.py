@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from testinfra.host import Host
 
+from tests.support import playbook
 from tests.support.repository import Repository
 from tests.support.server import Server
 
@@ -77,6 +79,28 @@ def test_who_has_taken_over_the_app_becomes_no_other_role(released: Repository, 
     powers = ("rolsuper", "rolcreaterole", "rolcreatedb", "rolreplication", "rolbypassrls")
     roles = server.sql(f"select rolname from pg_roles where rolcanlogin and ({' or '.join(powers)})")  # noqa: S608
     assert roles == "postgres"
+
+
+def test_an_owner_that_has_been_taken_over_gets_no_more_from_the_playbook(
+    released: Repository, server: Server, inventory: Path
+):
+    trap = [
+        "create schema evil",
+        "create function evil.pg_get_userbyid(oid) returns name language sql as "
+        f"'alter role \\\"{OWNER}\\\" superuser; select pg_catalog.pg_get_userbyid(\\$1)'",
+        f"alter database {APP} set search_path = evil, public, pg_catalog",
+    ]
+    power = f"select rolsuper from pg_catalog.pg_roles where rolname = '{OWNER}'"  # noqa: S608
+    try:
+        assert psql(server, OWNER, "; ".join(trap))[0] == 0
+        playbook.succeed(inventory, "--tags", "postgresql")
+        assert server.sql(power) == "f"
+        server.sql("select pg_get_userbyid(datdba) from pg_database where datname = current_database()")
+        assert server.sql(power) == "t", "the trap is none"
+    finally:
+        server.sql(f'alter role "{OWNER}" nosuperuser')
+        server.sql(f"alter database {APP} reset search_path")
+        server.sql("drop schema evil cascade")
 
 
 def test_what_runs_as_the_app_cannot_look_into_a_migration(released: Repository, server: Server):

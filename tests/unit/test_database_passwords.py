@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from tests.support.repository import ROOT
+from windlass.server.database.postgresql import BUILT_IN_NAMES
 
 SCRIPT = ROOT / "roles" / "postgresql" / "files" / "passwords.py"
 
@@ -98,6 +99,8 @@ def test_the_script_and_the_role_know_the_same_logins_and_keep_the_same_out_of_t
     tasks = yaml.safe_load((role / "tasks" / "databases.yml").read_text())
     options = [task["environment"]["PGOPTIONS"] for task in tasks if "environment" in task]
     assert len(options) == 1 and script.QUIET in options[0]
+    assert "{{ __postgresql_options }} " in options[0]
+    assert script.BUILT_IN_NAMES == variables["__postgresql_options"] == BUILT_IN_NAMES
 
 
 def test_a_server_that_begins_with_a_later_generation_has_nothing_to_take_away(folder: Path):

@@ -35,6 +35,7 @@ SELECT format('ALTER ROLE %I PASSWORD NULL', rolname)
   FROM pg_roles
  WHERE rolname = ANY (string_to_array(:'logins', ',')) \\gexec
 """
+BUILT_IN_NAMES = "-c search_path=pg_catalog"
 # Nothing of these statements is logged: see databases.yml.
 QUIET = "-c log_statement=none -c log_min_duration_statement=-1 -c log_min_error_statement=panic"
 
@@ -152,7 +153,7 @@ def logins_of(folder: Path, ending: str) -> list[str]:
 def ask(statement: str, logins: list[str]) -> list[str]:
     """Run SQL about some logins as postgres, and return the lines of its answer."""
     command = [*PSQL, f"--set=logins={','.join(logins)}"]
-    environment = os.environ | {"PGOPTIONS": QUIET}
+    environment = os.environ | {"PGOPTIONS": f"{BUILT_IN_NAMES} {QUIET}"}
     done = subprocess.run(command, input=statement, env=environment, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
         sys.exit(done.returncode)

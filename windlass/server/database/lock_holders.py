@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from windlass.server.database.postgresql import Database, as_superuser
+from windlass.server.database.postgresql import SUPERUSER, Database, as_superuser
 from windlass.server.errors import Failure
 
 EVERY = 0.8
@@ -22,7 +22,7 @@ SELECT DISTINCT ON (holder.pid) holder.pid, holder.usename, coalesce(nullif(hold
   FROM pg_stat_activity waiter
  CROSS JOIN LATERAL unnest(pg_blocking_pids(waiter.pid)) AS blocking(pid)
   JOIN pg_stat_activity holder ON holder.pid = blocking.pid
- WHERE waiter.datname = current_database() AND waiter.wait_event_type = 'Lock'
+ WHERE waiter.datname = :'live' AND waiter.wait_event_type = 'Lock'
    AND holder.wait_event_type IS DISTINCT FROM 'Lock'
  ORDER BY holder.pid;
 """
@@ -33,7 +33,8 @@ class Holders:
     """Who keeps a command waiting, looked for in a thread of its own while it runs."""
 
     def __init__(self, database: Database | None) -> None:
-        self.database = as_superuser(database) if database else None
+        self.database = _who_sees(database) if database else None
+        self.live = database.name if database else ""
         self.last = ""
 
     @contextmanager
@@ -53,13 +54,19 @@ class Holders:
     def _look(self, done: threading.Event) -> None:
         while self.database is not None and not done.wait(EVERY):
             with contextlib.suppress(Failure, OSError):
-                rows = self.database.sql(HOLDERS)
+                rows = self.database.sql(HOLDERS, live=self.live)
                 self.last = described(rows[0]) if rows else self.last
 
     @property
     def pid(self) -> str:
         """The process of the database that was seen last."""
         return self.last.split()[1].rstrip(",") if self.last else ""
+
+
+def _who_sees(database: Database) -> Database:
+    """Return the superuser, who sees all sessions from its own database, where it is here; else whom it was given."""
+    asked = as_superuser(database)
+    return asked.other(SUPERUSER) if asked.superuser else asked
 
 
 def described(row: list[str]) -> str:

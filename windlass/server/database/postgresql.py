@@ -25,6 +25,9 @@ SUPERUSER = "postgres"
 CONNECT = "5"
 QUERY_LIMIT = 20.0
 PROGRAMS = Path("/usr/lib/postgresql")
+# What a name means in a database its owner decides, but not for the superuser. What a client asks for outranks the
+# settings of a database.
+BUILT_IN_NAMES = "-c search_path=pg_catalog"
 PSQL = ("--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--no-password", "--set=ON_ERROR_STOP=1")
 SCHEMES = ("postgres", "postgresql")
 # What libpq takes from a URL's query, and the variable that says the same.
@@ -144,5 +147,6 @@ def as_superuser(database: Database) -> Database:
     if not database.env["PGHOST"].startswith("/") or os.geteuid() not in (0, pwd.getpwnam(SUPERUSER).pw_uid):
         return database
     env = {**_base(user), "PGHOST": database.env["PGHOST"], "PGUSER": SUPERUSER, "PGDATABASE": database.name}
+    env["PGOPTIONS"] = BUILT_IN_NAMES
     env |= {key: database.env[key] for key in ("PGPORT",) if key in database.env}
     return Database(database.name, user, env, superuser=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from windlass import messages
-from windlass.server.database import closed, owner, ownership, snapshots, swap
+from windlass.server.database import closed, owner, ownership, postgresql, snapshots, swap
 from windlass.server.database.going_back import Way
 from windlass.server.database.postgresql import Database, as_superuser
 from windlass.server.job import Job
@@ -22,8 +22,9 @@ def run(work: Job, way: Way, roll_out: RollOut) -> dict[str, object]:
     name, taken = agreed(work, way)
     assert way.database is not None  # noqa: S101 - `agreed` has looked
     with work.events.phase("restore"):
-        dump = snapshots.file_of(work.context.paths, name)
-        beside = swap.prepare(way.database, dump, way.tool, str(taken["applied"]), _whose(work, way.database))
+        copy = swap.Copy(snapshots.file_of(work.context.paths, name), way.tool, str(taken["applied"]))
+        by = postgresql.of_owner(work.context) or way.database
+        beside = swap.prepare(copy, way.database, by, _whose(work, way.database))
     try:
         with closed.to_everybody(work):
             maintenance.database_changes(work.context.paths)

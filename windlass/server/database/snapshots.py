@@ -23,10 +23,10 @@ from windlass.server.paths import Paths
 
 SUFFIX = ".dump"
 LOCK_WAIT = "30s"
-SIZE = "SELECT coalesce(sum(pg_table_size(relid)), 0) FROM pg_catalog.pg_stat_user_tables"
+SIZE = "SELECT coalesce(sum(pg_catalog.pg_table_size(relid)), 0) FROM pg_catalog.pg_stat_user_tables"
 # Rows written since the statistics began, for each table.
 WRITTEN = (
-    "SELECT schemaname || '.' || relname, n_tup_ins, n_tup_upd, n_tup_del FROM pg_stat_user_tables "
+    "SELECT schemaname || '.' || relname, n_tup_ins, n_tup_upd, n_tup_del FROM pg_catalog.pg_stat_user_tables "
     "WHERE relname NOT IN ('alembic_version', 'django_migrations')"
 )
 

@@ -11,23 +11,32 @@ from pathlib import Path
 from windlass import messages
 from windlass.server.checks import FREE_BYTES
 from windlass.server.database import migrations
+from windlass.server.database.contents import Contents
 from windlass.server.database.migrations import Tool
 from windlass.server.database.postgresql import Database, as_superuser
 from windlass.server.errors import Failure
 
 NAME_LIMIT = 46  # PostgreSQL's 63, less what is added
-# An empty database like the live one.
+# An empty database like the live one, of who makes it.
 CREATE = """
-SELECT format('CREATE DATABASE %I OWNER %I TEMPLATE template0 ENCODING %L LC_COLLATE %L LC_CTYPE %L',
-              :'name', pg_get_userbyid(datdba), pg_encoding_to_char(encoding), datcollate, datctype)
+SELECT format('CREATE DATABASE %I TEMPLATE template0 ENCODING %L LC_COLLATE %L LC_CTYPE %L',
+              :'name', pg_encoding_to_char(encoding), datcollate, datctype)
        || CASE datlocprovider WHEN 'i' THEN ' LOCALE_PROVIDER icu ICU_LOCALE ' || quote_literal(locale)
                               WHEN 'b' THEN ' LOCALE_PROVIDER builtin BUILTIN_LOCALE ' || quote_literal(locale)
                               ELSE '' END
   FROM (SELECT *, coalesce(to_jsonb(d)->>'datlocale', to_jsonb(d)->>'daticulocale') AS locale FROM pg_database d) d
  WHERE datname = :'live' \\gexec
 """
-# The rights, the settings and the limit of the live one; a setting that is a list is stored as it is to be written.
+# Whoever restores into it owns it meanwhile.
+ENTRUST = """
+SELECT format('ALTER DATABASE %I OWNER TO %I', :'name', :'role') WHERE current_user <> :'role' \\gexec
+"""
+# The owner, the rights, the settings and the limit of the live one. A setting that is a list is kept as somebody wrote
+# it, so each part of it is read and quoted.
 ALIKE = """
+SELECT format('ALTER DATABASE %I OWNER TO %I', :'name', pg_get_userbyid(live.datdba))
+  FROM pg_database live, pg_database new
+ WHERE live.datname = :'live' AND new.datname = :'name' AND live.datdba <> new.datdba \\gexec
 SELECT format('REVOKE ALL ON DATABASE %I FROM PUBLIC', :'name')
   FROM pg_database WHERE datname = :'live' AND datacl IS NOT NULL \\gexec
 SELECT format('GRANT %s ON DATABASE %I TO %s%s', privilege_type, :'name',
@@ -36,10 +45,14 @@ SELECT format('GRANT %s ON DATABASE %I TO %s%s', privilege_type, :'name',
   FROM pg_database, aclexplode(datacl) WHERE datname = :'live' \\gexec
 SELECT format('ALTER %sDATABASE %I SET %I TO %s',
               CASE setrole WHEN 0 THEN '' ELSE format('ROLE %I IN ', pg_get_userbyid(setrole)) END, :'name', key,
-              CASE WHEN key IN ('search_path', 'temp_tablespaces', 'session_preload_libraries') THEN value
-                   ELSE quote_literal(value) END)
+              CASE WHEN key IN ('search_path', 'temp_tablespaces') OR key LIKE '%\\_preload\\_libraries'
+                   THEN coalesce(listed, '''''') ELSE quote_literal(value) END)
   FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase, unnest(setconfig) AS one,
-       LATERAL (SELECT split_part(one, '=', 1) AS key, substr(one, strpos(one, '=') + 1) AS value) AS parts
+       LATERAL (SELECT split_part(one, '=', 1) AS key, substr(one, strpos(one, '=') + 1) AS value) AS parts,
+       LATERAL (SELECT string_agg(quote_literal(coalesce(replace(part[1], '""', '"'), lower(part[2]))), ', '
+                                  ORDER BY number)
+                  FROM regexp_matches(value, '"((?:[^"]|"")*)"|([^,[:space:]]+)', 'g')
+                       WITH ORDINALITY AS found (part, number)) AS list (listed)
  WHERE datname = :'live' \\gexec
 SELECT format('ALTER DATABASE %I CONNECTION LIMIT %s', :'name', datconnlimit)
   FROM pg_database WHERE datname = :'live' AND datconnlimit >= 0 \\gexec
@@ -56,6 +69,15 @@ COMMIT;
 ALTER DATABASE :"kept" ALLOW_CONNECTIONS true;
 ALTER DATABASE :"old" ALLOW_CONNECTIONS true;
 """
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A copy, how its app migrates, and the digest of what was applied when it was taken."""
+
+    dump: Path
+    tool: Tool
+    applied: str
 
 
 @dataclass(frozen=True)
@@ -82,7 +104,7 @@ class Beside:
             self.asked.sql('DROP DATABASE IF EXISTS :"name" WITH (FORCE);', name=self.name)
 
 
-def prepare(live: Database, dump: Path, tool: Tool, applied: str, ownership: str = "") -> Beside:
+def prepare(copy: Copy, live: Database, owner: Database, ownership: str = "") -> Beside:
     """Restore a copy beside the live database and check it; `Failure` leaves everything as it was.
 
     `ownership` is SQL that says whose everything is: a copy knows that as it was when it was taken.
@@ -93,12 +115,12 @@ def prepare(live: Database, dump: Path, tool: Tool, applied: str, ownership: str
     try:
         _require_space(asked, live)
         asked.sql(CREATE, limit=None, live=live.name, name=beside.name)
-        _fill(asked.other(beside.name), dump)
-        rows = sorted(set(migrations.rows_of(asked.other(beside.name), tool) or []))
-        if migrations.digest(rows) != applied:
-            raise messages.restore_failed(f"the copy is at {', '.join(rows) or 'no migration'}")
+        _fill(copy, beside, owner, bool(ownership))
         asked.other(beside.name).sql(ownership)
         asked.sql(ALIKE, live=live.name, name=beside.name)
+        rows = sorted(set(migrations.rows_of(live.other(beside.name), copy.tool) or []))
+        if migrations.digest(rows) != copy.applied:
+            raise messages.restore_failed(f"the copy is at {', '.join(rows) or 'no migration'}")
     except Failure as failure:
         beside.drop()
         raise failure if failure.code == "restore-failed" else messages.restore_failed(failure.message) from failure
@@ -138,13 +160,17 @@ def _require_space(asked: Database, live: Database) -> None:
         raise messages.restore_failed(said)
 
 
-def _fill(database: Database, dump: Path) -> None:
-    with dump.open("rb") as file:
-        words = ["pg_restore", "--exit-on-error", "--no-password", f"--dbname={database.name}"]
-        answer = database.program(words, stdin=file, limit=None)
-    if answer.status:
-        raise messages.restore_failed(answer.last_error)
-    database.sql("ANALYZE;", limit=None)
+def _fill(copy: Copy, beside: Beside, owner: Database, ours: bool) -> None:
+    """Restore as the owner of the schema, or as the app where the copy is from before it had another owner."""
+    live, asked = beside.live, beside.asked
+    contents = Contents.of(copy.dump, owner)
+    app, role = live.env["PGUSER"], owner.env["PGUSER"]
+    if app in contents.owners and role not in contents.owners:
+        owner, role = live, app
+    if asked.superuser:
+        contents = contents.make_extensions(asked.other(beside.name), role)
+    asked.sql(ENTRUST, name=beside.name, role=role)
+    contents.restore(owner.other(beside.name), all_its_own=ours and role == app)
 
 
 def _rename(asked: Database, old: str, new: str, kept: str) -> None:
