@@ -14,6 +14,7 @@ from typing import Any
 from windlass import messages, specs
 from windlass.errors import InventoryError, WindlassError
 from windlass.secrets import names
+from windlass.validation import groups
 from windlass.validation.check import check as check_variables
 from windlass.validation.variables import Variables
 
@@ -336,11 +337,16 @@ class _Reader:
 
     def _syntax(self) -> None:
         """Read each YAML file of hosts: Ansible itself only skips one that it cannot read."""
+        for path in self._files():
+            self.loader.load_from_file(str(path), cache="none")
+
+    def _files(self) -> Iterator[Path]:
+        """Give each YAML file of hosts."""
         for source in self.sources:
             files = sorted(source.iterdir()) if source.is_dir() else [source]
             for path in files:
                 if path.suffix in (".yml", ".yaml") and path.is_file() and not os.access(path, os.X_OK):
-                    self.loader.load_from_file(str(path), cache="none")
+                    yield path
 
     def _variables(self, host: Any) -> Variables:
         from ansible import constants
@@ -373,19 +379,35 @@ class _Reader:
         return entries
 
     def problems(self) -> list[str]:
-        """Return the mistakes of all hosts' variables, each once."""
-        seen: dict[str, None] = {}
+        """Return the mistakes of the groups and of all hosts' variables, each once."""
+        mistakes = groups.check(self._groups(), specs.groups(), self._group_place, shown(self.directory))
+        seen = {str(problem): None for problem in mistakes}
         for variables in self.variables.values():
             for problem in check_variables(variables, specs.options(), specs.handed()):
                 seen.setdefault(str(problem))
         return list(seen)
 
+    def _groups(self) -> dict[str, groups.Group]:
+        """Return the groups but Ansible's own two."""
+        return {
+            name: groups.Group(
+                frozenset(host.name for host in group.get_hosts()),
+                bool(group.child_groups or group.vars or any(self.directory.glob(f"group_vars/{name}*")))
+                or any(parent.name != "all" for parent in group.parent_groups),
+            )
+            for name, group in self.inventory.groups.items()
+            if name not in ("all", "ungrouped")
+        }
+
+    def _group_place(self, name: str) -> str:
+        """Return FILE:LINE of a group, or the inventory where it is in no file of YAML."""
+        places = (_key_place(self.loader.load_from_file(str(path)), name) for path in self._files())
+        return next(filter(None, places), str(shown(self.directory)))
+
     def environment(self) -> Environment:
         """Return what `fab` works with."""
         group = self.inventory.groups.get(GROUP)
         hosts = [self._host(host.name) for host in group.get_hosts()] if group else []
-        if not hosts:
-            raise messages.no_app_hosts(self.directory)
         entries: dict[str, tuple[dict[str, Any], str, list[Host]]] = {}
         for host in hosts:
             variables = self.variables[host.name]
@@ -437,6 +459,14 @@ def _plain(value: Any) -> Any:
         if isinstance(value, kind):
             return kind(value)
     return value
+
+
+def _key_place(value: Any, name: str) -> str:
+    """Return FILE:LINE of the first key of that name, at any depth, or nothing."""
+    for key, inner in value.items() if isinstance(value, dict) else ():
+        if found := _place(key) if key == name else _key_place(inner, name):
+            return found
+    return ""
 
 
 def _where(raw: dict[str, Any], home: str, path: tuple[Any, ...]) -> str:

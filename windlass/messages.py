@@ -24,12 +24,12 @@ _SEE_LOG = "nothing changed for visitors: see the log, mend it and deploy again"
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `did you mean X?`, or the known words when none is near."""
     known = sorted(set(known))
-    if near := _near(word, known):
-        return f"did you mean {near}?"
+    if found := near(word, known):
+        return f"did you mean {found}?"
     return f"known: {', '.join(known)}" if known else "nothing is known here"
 
 
-def _near(word: str, known: list[str]) -> str:
+def near(word: str, known: list[str]) -> str:
     """Return the known word that is nearest, or nothing."""
     import difflib  # slow to import, and only mistakes need it
 
@@ -63,6 +63,14 @@ def no_app_hosts(path: Path) -> WindlassError:
     return WindlassError(f"{path}: no host in the group `app`", "list the servers of the apps under app: hosts:")
 
 
+def no_web_group(path: Path) -> WindlassError:
+    """Nothing would serve the apps."""
+    return WindlassError(
+        f"{path}: no group `web`, so nothing would serve the apps",
+        "list their servers under web: hosts: too, or write `web: {}` to do without nginx",
+    )
+
+
 def no_apps(path: Path) -> WindlassError:
     """The inventory has no apps."""
     return WindlassError(f"{path}: no apps", "write the list `apps:` in its group_vars/all/main.yml")
@@ -70,8 +78,8 @@ def no_apps(path: Path) -> WindlassError:
 
 def unknown_app(name: str, known: list[str]) -> WindlassError:
     """--app names none of the inventory."""
-    near = _near(name, known)
-    guess = f"did you mean {near}? " if near else ""
+    found = near(name, known)
+    guess = f"did you mean {found}? " if found else ""
     return WindlassError(f"no app {name!r} in the inventory", f"{guess}there are: {', '.join(known)}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,14 @@ def handed() -> frozenset[str]:
             for task in _tasks(play):
                 names |= set(task.get("vars") or {})
     return frozenset(names)
+
+
+@functools.cache
+def groups() -> frozenset[str]:
+    """Return the groups of servers that the playbooks take."""
+    patterns = [str(play.get("hosts", "")) for path in ROOT.glob("playbooks/*.yml") for play in _read(path) or []]
+    words = {word for pattern in patterns if "{{" not in pattern for word in re.split(r"[:,!&]+", pattern)}
+    return frozenset(words - {"all", ""})
 
 
 def _tasks(play: dict[str, Any]) -> list[dict[str, Any]]:

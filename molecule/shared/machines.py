@@ -32,6 +32,8 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 PROVIDER_FIRST_ADDRESS = 10
 ACME_ADDRESS = 5
+# What site.yml asks for. One without a machine is written empty: its owner wants none.
+GROUPS = ["database", "app", "web"]
 RUN_FLAGS = [
     "--systemd=always",
     "--privileged",
@@ -216,7 +218,7 @@ def write_inventory(lab: Lab, key: str, settings: dict[str, str]) -> None:
     """Write hosts.yml and group_vars/all/machine.yml; JSON is YAML, and quoting is then nobody's worry."""
     known_hosts = lab.inventory / "known_hosts"
     hosts: dict[str, dict[str, str]] = {}
-    groups: dict[str, dict[str, Any]] = {}
+    groups: dict[str, dict[str, Any]] = {group: {"hosts": {}} for group in GROUPS}
     for number, machine in enumerate(lab.machines, start=PROVIDER_FIRST_ADDRESS):
         ipv4, _ = addresses(lab, number)
         if machine.get("apart"):
@@ -227,7 +229,7 @@ def write_inventory(lab: Lab, key: str, settings: dict[str, str]) -> None:
             forget_stale_key(lab, machine["name"], ipv4, known_hosts)
         else:
             record_key(lab, machine["name"], ipv4, known_hosts)
-        for group in machine.get("groups", ["database", "app", "web"]):
+        for group in machine.get("groups", GROUPS):
             groups.setdefault(group, {"hosts": {}})["hosts"][machine["name"]] = {}
     variables = reached_as(lab, lab.connect_as, known_hosts)
     write(lab, lab.inventory / "hosts.yml", {"all": {"vars": variables, "hosts": hosts, "children": groups}})

@@ -63,6 +63,7 @@ def test_wrong_use_is_one_line_and_status_2(name: str) -> None:
 
 INVENTORY = """\
 app: {{hosts: {{web1: {{ansible_host: 127.0.0.1, ansible_port: {port}}}}}}}
+web: {{hosts: {{web1: {{}}}}}}
 all:
   vars:
     admin_email: ann@example.com

@@ -25,6 +25,7 @@ app:
     web1:
       ansible_host: 192.0.2.1
       ansible_port: 2222
+web: {hosts: {web1: {}}}
 """
 MAIN = """\
 apps:
@@ -445,8 +446,78 @@ def test_broken_yaml_of_hosts_is_told(place: Place) -> None:
 
 
 def test_no_host_in_the_group_app_is_told(place: Place) -> None:
-    place.write("hosts.yml", HOSTS.replace("app:", "web:"))
+    place.write("hosts.yml", HOSTS.replace("app:", "back:"))
     assert "no host in the group `app`" in place.refusal()
+
+
+def test_no_group_web_is_told_and_an_empty_one_is_what_its_owner_wants(place: Place) -> None:
+    place.write("hosts.yml", HOSTS.replace("web: {hosts: {web1: {}}}\n", ""))
+    assert "no group `web`, so nothing would serve the apps; list their servers" in place.refusal()
+    place.write("hosts.yml", HOSTS.replace("web: {hosts: {web1: {}}}", "web: {}"))
+    assert inventory.load(str(place.path)).hosts
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_misspelt_group_is_one_line_with_its_place(place: Place, nested: bool) -> None:
+    text = HOSTS.replace("\nweb:", "\nwbe:")
+    if nested:
+        text = HOSTS.replace("\nweb: {hosts: {web1: {}}}", "") + "other:\n  children:\n    app: {}\n"
+        text = text.replace("all:\n", "all:\n  children:\n    wbe: {hosts: {web1: {}}}\n")
+    place.write("hosts.yml", text)
+    assert place.refusal() == f"hosts.yml:{3 if nested else 10}: wbe: unknown group; did you mean web?"
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        "webs: {hosts: {web1: {}}}",  # all of it is in web, too
+        "berlin: {hosts: {web2: {ansible_host: 192.0.2.2}}}",  # near nothing
+        "apps: {children: {berlin: {}}}\nberlin: {hosts: {web2: {}}}",
+        "backs: {hosts: {web2: {}}, vars: {admin_email: bob@example.com}}",
+        "webs: {hosts: {web2: {}}, vars: {admin_email: bob@example.com}}",
+    ],
+)
+def test_groups_of_the_owner_are_left_alone(place: Place, own: str) -> None:
+    place.write("hosts.yml", f"{HOSTS}{own}\n")
+    assert inventory.load(str(place.path)).hosts[0].name == "web1"
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("ansible_hst", "ansible_host"),
+        ("ansible_prot", "ansible_port"),
+        ("ansible_usr", "ansible_user"),
+        ("ansible_ssh_privat_key_file", "ansible_ssh_private_key_file"),
+        ("ansible_ssh_comon_args", "ansible_ssh_common_args"),
+    ],
+)
+def test_a_misspelt_variable_of_the_connection_is_refused(place: Place, written: str, meant: str) -> None:
+    place.write("hosts.yml", HOSTS.replace("ansible_port: 2222", f"{written}: x"))
+    assert place.refusal() == f"hosts.yml:9: {written}: unknown; did you mean {meant}?"
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        "ansible_become_password",
+        "ansible_connection",
+        "ansible_host_key_checking",
+        "ansible_network_os",
+        "ansible_perl_interpreter",
+        "ansible_pipelining",
+        "ansible_connection: containers.podman.podman, ansible_podman_extra_args",
+        "ansible_python_interpreter",
+        "ansible_scp_extra_args",
+        "ansible_ssh_host_key",
+        "ansible_ssh_pipelining",
+        "ansible_sudo_pass",
+        "ansible_my_own",
+    ],
+)
+def test_what_ansible_and_the_owner_know_is_left_alone(place: Place, known: str) -> None:
+    place.write("hosts.yml", HOSTS.replace("ansible_port: 2222", f"{known}: x".replace(", ", "\n      ")))
+    assert inventory.load(str(place.path)).hosts
 
 
 def test_a_directory_without_hosts_is_told(place: Place) -> None:

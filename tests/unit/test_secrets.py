@@ -27,6 +27,7 @@ HOSTS = """\
 all:
   children:
     app: {hosts: {web1: {ansible_host: 192.0.2.1}}}
+    web: {hosts: {web1: {}}}
 """
 MAIN = """\
 admin_email: ann@example.com

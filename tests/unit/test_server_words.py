@@ -215,6 +215,52 @@ def test_the_exception_is_found_in_the_log() -> None:
     assert tail.reason(["nothing", "of note"]) == ""
 
 
+# What gunicorn 27 prints for `gunicorn app:nope` with two workers, without the files of its tracebacks. The second half is not always there.
+GUNICORN_WITHOUT_APP = """\
+[2026-11-22 02:06:57 +0000] [8721] [INFO] Starting gunicorn 27.0.1
+[2026-11-22 02:06:57 +0000] [8721] [INFO] Listening at: http://127.0.0.1:8991 (8721)
+[2026-11-22 02:06:57 +0000] [8721] [INFO] Using worker: sync
+[2026-11-22 02:06:57 +0000] [8738] [INFO] Booting worker with pid: 8738
+Failed to find attribute 'nope' in 'app'.
+[2026-11-22 02:06:57 +0000] [8738] [INFO] Worker exiting (pid: 8738)
+[2026-11-22 02:06:57 +0000] [8740] [INFO] Booting worker with pid: 8740
+Failed to find attribute 'nope' in 'app'.
+[2026-11-22 02:06:57 +0000] [8740] [INFO] Worker exiting (pid: 8740)
+[2026-11-22 02:06:57 +0000] [8721] [ERROR] Worker (pid:8738) exited with code 4.
+[2026-11-22 02:06:57 +0000] [8721] [ERROR] Worker (pid:8740) exited with code 4.
+"""
+GUNICORN_STOPS = """\
+[2026-11-22 02:06:26 +0000] [8721] [ERROR] Shutting down: Master
+[2026-11-22 02:06:26 +0000] [8721] [ERROR] Reason: App failed to load.
+"""
+GUNICORN_BREAKS = """\
+Traceback (most recent call last):
+  File "gunicorn/arbiter.py", line 270, in run
+    handler()
+gunicorn.errors.HaltServer: <HaltServer 'App failed to load.' 4>
+
+During handling of the above exception, another exception occurred:
+
+Traceback (most recent call last):
+  File "gunicorn/arbiter.py", line 278, in run
+    self.halt(reason=inst.reason, exit_status=inst.exit_status)
+gunicorn.errors.HaltServer: <HaltServer 'App failed to load.' 4>
+"""
+
+
+@pytest.mark.parametrize("end", [GUNICORN_STOPS, GUNICORN_BREAKS, GUNICORN_BREAKS + GUNICORN_WITHOUT_APP])
+def test_what_a_worker_of_gunicorn_said_wins_over_how_its_master_ended(end: str) -> None:
+    lines = (GUNICORN_WITHOUT_APP + end).splitlines()
+    assert tail.reason(lines) == "Failed to find attribute 'nope' in 'app'."
+    lines = [line for line in lines if "Worker exiting" not in line]  # --log-level warning
+    assert tail.reason([line for line in lines if "INFO" not in line]) == "Failed to find attribute 'nope' in 'app'."
+
+
+def test_a_worker_that_said_nothing_leaves_the_masters_word() -> None:
+    lines = [line for line in (GUNICORN_WITHOUT_APP + GUNICORN_STOPS).splitlines() if line.startswith("[")]
+    assert tail.reason(lines) == lines[-1]
+
+
 def test_the_exception_is_found_above_a_long_end_of_the_log(tmp_path: Path) -> None:
     paths = Paths(tmp_path, "demo")
     paths.log.parent.mkdir(parents=True)

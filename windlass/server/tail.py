@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from windlass.server.environment import Context
@@ -19,6 +20,8 @@ NAMED = re.compile(r"[A-Za-z_][\w.]*(?::\s.*)?$")
 CONSEQUENCE = "gunicorn.errors.HaltServer"
 TRACEBACK = "Traceback (most recent call last):"
 ERROR = re.compile(r"[A-Za-z_][\w.]*(?:Error|Exception|Exit|NotFound|DoesNotExist)(?::\s.*)?$")
+# What follows the plain line by which a worker of gunicorn says why it has no app to serve.
+GONE = re.compile(r"Worker exiting \(pid: \d+\)|Worker \(pid:\d+\) exited")
 LOGGED = re.compile(r"\b(?:error|fatal|critical)\b.*?:\s", re.IGNORECASE)
 
 
@@ -104,7 +107,7 @@ def bare(line: str, app: str) -> str:
 
 
 def reason(lines: list[str]) -> str:
-    """Return the exception that ends the last traceback, or a line that names an error, or nothing."""
+    """Return the exception that ends the last traceback, or the line that names the error, or nothing."""
     found = ""
     inside = False
     for line in lines:
@@ -116,9 +119,17 @@ def reason(lines: list[str]) -> str:
                 found = line
         elif not inside and not found and ERROR.match(line):
             found = line
-    if not found:
-        found = next((line for line in reversed(lines) if LOGGED.search(line)), "")
+    if not found or found.startswith(CONSEQUENCE):
+        found = _last_words(lines) or found or next((line for line in reversed(lines) if LOGGED.search(line)), "")
     return found[:300]
+
+
+def _last_words(lines: list[str]) -> str:
+    """Return what a worker of gunicorn said, outside of its log, just before it ended."""
+    for before, line in pairwise(lines):
+        if GONE.search(line) and before.strip() and before[0] not in "[ \t":
+            return before
+    return ""
 
 
 def because(lines: list[str]) -> str:

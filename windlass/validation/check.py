@@ -8,7 +8,7 @@ from functools import partial
 
 from windlass import messages
 from windlass.specs import Options
-from windlass.validation import apps, shapes
+from windlass.validation import apps, connection_variables, shapes
 from windlass.validation.shapes import Walk
 from windlass.validation.variables import Problem, Variables
 
@@ -23,7 +23,7 @@ PLACEHOLDERS = {
 
 def check(variables: Variables, options: Options, handed: Iterable[str] = ()) -> list[Problem]:
     """Return every mistake. `handed` are names that the playbooks set, which no inventory has to."""
-    problems = list(_names(variables, options))
+    problems = [*_names(variables, options), *connection_variables.check(variables)]
     problems += _missing(variables, options, frozenset(handed))
     shaped: list[Problem] = []
     for name, spec in options.items():
