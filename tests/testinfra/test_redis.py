@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.playbook import play
 
 Host = Any
 
@@ -55,6 +59,32 @@ def test_an_app_cannot_read_the_passwords(host: Host, apps: list[str]) -> None:
         for suffix in ["password", "acl"]:
             assert host.run("runuser -u nobody -- cat /etc/redis/%s.%s", app, suffix).rc != 0
         assert host.check_output("cat /etc/redis/%s.password", app) not in host.check_output("ps -eo args")
+
+
+def test_redis_itself_writes_nothing_where_root_keeps_its_configuration(host: Host, apps: list[str]) -> None:
+    """Root reads the passwords there and hands them over: they have to be root's own."""
+    host.check_output("DEBIAN_FRONTEND=noninteractive dpkg-reconfigure redis-tools")  # as an update does
+    assert host.check_output("stat -c '%U:%G %a' /etc/redis") == "root:redis 2750"
+    assert host.run("runuser -u redis -- touch /etc/redis/anything").rc != 0
+    for app in apps:
+        assert host.run("runuser -u redis -- ln -sf /etc/shadow /etc/redis/%s.password", app).rc != 0
+        assert host.check_output("stat -c '%%F %%U %%a' /etc/redis/%s.password", app) == "regular file root 600"
+
+
+@pytest.mark.skipif(
+    os.environ.get("MOLECULE_SCENARIO_NAME", "redis") != "redis", reason="an app would notice that its password changes"
+)
+def test_what_redis_put_in_the_place_of_a_password_is_no_password(host: Host, inventory: Path, apps: list[str]) -> None:
+    """As on a server whose folder was still Redis's own."""
+    host.check_output("dpkg-statoverride --remove /etc/redis && chown redis:redis /etc/redis && chmod 2770 /etc/redis")
+    kept = host.check_output("cat /etc/redis/%s.password", apps[1])
+    host.check_output("runuser -u redis -- ln -sf /etc/shadow /etc/redis/%s.password", apps[0])
+    done = play(inventory, playbook="molecule/redis/converge.yml")
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert len(host.check_output("cat /etc/redis/%s.password", apps[0])) == 64
+    assert host.check_output("cat /etc/redis/%s.password", apps[1]) == kept
+    for app in apps:
+        assert redis(host, app, app, "PING") == "PONG"
 
 
 def test_every_instance_listens_on_loopback_alone(host: Host, apps: list[str]) -> None:
