@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from windlass import messages, specs
+from windlass import messages, output, specs
 from windlass.errors import InventoryError, WindlassError
 from windlass.secrets import names
 from windlass.validation import groups
@@ -52,6 +52,7 @@ class App:
     wsgi: str = ""
     scale: Mapping[str, int] = field(default_factory=dict)
     env: tuple[str, ...] = ()  # names alone: values may be secrets
+    version_at: str = ""  # FILE:LINE and the key of the version
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ def load(name: str | None = None) -> Environment:
     """Read and check the inventory that `--env` names, or that ansible.cfg does."""
     configure()
     source = find(name)
+    output.use("" if name is None else str(shown(source)))
     reader = _read(source)
     problems = reader.problems()
     if problems:
@@ -408,15 +410,16 @@ class _Reader:
         """Return what `fab` works with."""
         group = self.inventory.groups.get(GROUP)
         hosts = [self._host(host.name) for host in group.get_hosts()] if group else []
-        entries: dict[str, tuple[dict[str, Any], str, list[Host]]] = {}
+        entries: dict[str, tuple[dict[str, Any], str, list[Host], str]] = {}
         for host in hosts:
             variables = self.variables[host.name]
             for index, entry in enumerate(variables.rendered.get("apps") or []):
                 where = variables.where(("apps", index))
-                entries.setdefault(entry["name"], (entry, where, []))[2].append(host)
+                version = f"{variables.where(('apps', index, 'version'))}: apps[{index}].version"
+                entries.setdefault(entry["name"], (entry, where, [], version))[2].append(host)
         if not entries:
             raise messages.no_apps(self.directory)
-        apps = [self._app(entry, where, on) for entry, where, on in entries.values()]
+        apps = [self._app(*found) for found in entries.values()]
         return Environment(self.directory, tuple(apps), tuple(hosts))
 
     def _host(self, name: str) -> Host:
@@ -431,7 +434,7 @@ class _Reader:
             known_hosts=self.directory / "known_hosts",
         )
 
-    def _app(self, entry: dict[str, Any], where: str, hosts: list[Host]) -> App:
+    def _app(self, entry: dict[str, Any], where: str, hosts: list[Host], version_at: str) -> App:
         full = specs.complete(entry)
         return App(
             name=full["name"],
@@ -446,6 +449,7 @@ class _Reader:
             wsgi=full.get("wsgi") or "",
             scale=full.get("scale") or {},
             env=tuple(full.get("env") or ()),
+            version_at=version_at,
         )
 
 

@@ -360,19 +360,20 @@ def no_command() -> WindlassError:
 # The source.
 
 
-def bad_reference(version: str) -> WindlassError:
+def bad_reference(version: str, where: str = "") -> WindlassError:
     """A version that is no name of a branch, tag or commit."""
     return WindlassError(
-        f"version {version!r} is not a name of a branch, tag or commit",
+        f"{where}: version {version!r} is not a name of a branch, tag or commit".removeprefix(": "),
         "it may hold letters, digits and . _ / @ + # ~ ^ - and begins with a letter or digit",
     )
 
 
-def unknown_version(version: str, repository: str) -> WindlassError:
-    """The repository has no such commit."""
+def unknown_version(version: str, repository: str, where: str = "", there: Iterable[str] = ()) -> WindlassError:
+    """The repository has no such commit. `where` is the place of the key, `there` are branches and tags."""
+    found = near(version, sorted(there))
     return WindlassError(
-        f"no version {version!r} in {repository}",
-        "name a branch, tag or commit that is there; git log shows them",
+        f"{where}: no version {version!r} in {repository}".removeprefix(": "),
+        f"did you mean {found}?" if found else "name a branch, tag or commit that is there; git log shows them",
     )
 
 
@@ -947,7 +948,8 @@ def start_failed(said: str) -> Failure:
 
 def probe_answered(path: str, status: int) -> Failure:
     """The health path answers with an error."""
-    return Failure("probe-failed", f"the health path {path} answered {status}", _SEE_LOG)
+    hint = f"{_SEE_LOG}, or write another `health_path` in the app's entry and run ansible-playbook site.yml --tags app"
+    return Failure("probe-failed", f"the health path {path} answered {status}", hint)
 
 
 def probe_silent(answer: str, seconds: int, path: str) -> Failure:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import time
 from collections import deque
@@ -28,6 +29,23 @@ def paint(text: str, colour: str, stream: TextIO) -> str:
 def printable(text: str) -> str:
     """Return text from a server without the control characters that could change the terminal."""
     return "".join(char if char == "\t" or char.isprintable() else "?" for char in text)
+
+
+class _InUse:
+    """The inventory that was read, as it is typed after `-i`; empty for the one of ansible.cfg."""
+
+    inventory = ""
+
+
+def use(inventory: str) -> None:
+    """Have commands of ansible-playbook shown with this inventory."""
+    _InUse.inventory = inventory
+
+
+def whole(text: str) -> str:
+    """Return text with the inventory in each command that would otherwise provision the default one."""
+    command = f"ansible-playbook -i {shlex.quote(_InUse.inventory)} site.yml"
+    return text.replace("ansible-playbook site.yml", command) if _InUse.inventory else text
 
 
 class Screen:
@@ -62,7 +80,7 @@ class Screen:
 
     def note(self, text: str) -> None:
         """Say something that is worth knowing, and no error."""
-        self.line(f"  {paint('note:', 'yellow', self.err)} {printable(text)}")
+        self.line(f"  {paint('note:', 'yellow', self.err)} {printable(whole(text))}")
 
     def phase(self, name: str, status: str, seconds: float | None = None) -> None:
         """Show that a phase began or ended."""
@@ -129,7 +147,7 @@ def show_error(error: Exception, log: Sequence[str] = (), stream: TextIO | None 
     for line in log:
         print(f"    {printable(line)}", file=stream)
     for line in str(error).splitlines():
-        print(f"{paint('error:', 'red', stream)} {printable(line)}", file=stream)
+        print(f"{paint('error:', 'red', stream)} {printable(whole(line))}", file=stream)
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[str]:

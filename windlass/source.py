@@ -44,10 +44,10 @@ class Archive:
     sha256: str
 
 
-def check_reference(version: str) -> str:
+def check_reference(version: str, where: str = "") -> str:
     """Return the version if it may be given to git, or refuse it."""
     if not _REFERENCE.fullmatch(version) or ".." in version or "@{" in version:
-        raise messages.bad_reference(version)
+        raise messages.bad_reference(version, where)
     return version
 
 
@@ -56,12 +56,13 @@ def redacted(repository: str) -> str:
     return _PASSWORD.sub("", repository)
 
 
-def resolve(repository: str, version: str, directory: str, base: Path, where: str, app: str) -> Source:
+def resolve(repository: str, version: str, directory: str, base: Path, where: str, app: str, key: str = "") -> Source:
     """Find the commit of a version.
 
-    `base` is the folder that a relative path starts at, `where` the entry's FILE:LINE.
+    `base` is the folder that a relative path starts at, `where` the entry's FILE:LINE,
+    `key` the version's place if it is from there.
     """
-    check_reference(version)
+    check_reference(version, key)
     if _URL.fullmatch(repository):
         folder = _mirror(repository)
         notes: tuple[str, ...] = ()
@@ -76,7 +77,8 @@ def resolve(repository: str, version: str, directory: str, base: Path, where: st
         notes = _uncommitted(folder)
     commit = asks(["rev-parse", "--verify", "--quiet", f"{version}^{{commit}}"], folder)
     if not re.fullmatch(r"[0-9a-f]{40}([0-9a-f]{24})?", commit):
-        raise messages.unknown_version(version, redacted(repository))
+        known = asks(["for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads", "refs/tags"], folder)
+        raise messages.unknown_version(version, redacted(repository), key, known.splitlines())
     _check_directory(folder, commit, directory, version, app)
     return Source(folder, commit, version, notes + _submodules(folder, commit))
 

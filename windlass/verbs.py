@@ -154,8 +154,9 @@ def restart(app: str | None, env: str | None, verbose: bool) -> int:
 
 def source_of(environment: Environment, app: App, version: str | None) -> source.Source:
     """Find the commit of a version, the one of the app's entry when none is named."""
+    key = app.version_at if version is None else ""
     version = app.version if version is None else version
-    return source.resolve(app.repository, version, app.directory, environment.path, app.where, app.name)
+    return source.resolve(app.repository, version, app.directory, environment.path, app.where, app.name, key)
 
 
 def _everywhere(app: App, screen: Screen, act: Callable[[Host, str | None], Event], hooks: Hooks | None = None) -> None:
@@ -409,5 +410,5 @@ def _finding(finding: dict[str, Any]) -> str:
     mark = output.paint("ok  ", "green", sys.stdout) if finding.get("ok") else output.paint("FAIL", "red", sys.stdout)
     text = f"{mark}  {finding['name']}: {finding.get('message') or 'fine'}"
     if finding.get("hint") and not finding.get("ok"):
-        text += f"; {finding['hint']}"
+        text += f"; {output.whole(finding['hint'])}"
     return output.printable(text) if not sys.stdout.isatty() else text

@@ -53,6 +53,7 @@ def test_a_health_path_that_answers_500_is_named_with_the_exception(live: Server
     broken = app_files(health="raise KeyError('colour of the sky')")
     error = failed(live.deploy(broken), "probe-failed")
     assert "answered 500" in error["message"]
+    assert "another `health_path` in the app's entry" in error["hint"]
     assert "KeyError: 'colour of the sky'" in error["message"]
 
 

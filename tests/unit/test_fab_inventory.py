@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from windlass import inventory, specs
+from windlass import inventory, messages, output, specs, verbs
 from windlass.errors import Status, WindlassError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,6 +81,20 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path / "production")
 
 
+def test_a_command_to_provision_names_the_inventory_in_use(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    inventory.load(str(place.path))
+    output.show_error(messages.not_provisioned("web1", "gone"))
+    assert "provision the server: ansible-playbook -i production site.yml" in capsys.readouterr().err
+    output.Screen().note("run ansible-playbook site.yml --tags app")
+    assert "run ansible-playbook -i production site.yml --tags app" in capsys.readouterr().err
+    finding = {"name": "unknown-app", "ok": False, "message": "no app", "hint": messages.app_not_here("shop").hint}
+    assert verbs._finding(finding).endswith("run ansible-playbook -i production site.yml first")
+    with pytest.raises(WindlassError):  # the inventory of ansible.cfg needs no name
+        inventory.load(None)
+    output.show_error(messages.not_provisioned("web1", "gone"))
+    assert "ansible-playbook site.yml" in capsys.readouterr().err
+
+
 def test_a_good_inventory_gives_hosts_and_apps(place: Place) -> None:
     environment = inventory.load(str(place.path))
     app = environment.app(None)
@@ -98,7 +112,8 @@ def test_a_good_inventory_gives_hosts_and_apps(place: Place) -> None:
 
 def test_the_example_in_the_design_is_understood(place: Place) -> None:
     place.change("    services: [postgresql]\n", "    health_path: /healthz\n    version: main\n")
-    assert inventory.load(str(place.path)).app("guestbook").version == "main"
+    app = inventory.load(str(place.path)).app("guestbook")
+    assert (app.version, app.version_at) == ("main", "production/group_vars/all/main.yml:6: apps[0].version")
 
 
 # What is written in main.yml instead, and the line that must come of it.

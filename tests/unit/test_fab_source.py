@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from windlass import source
+from windlass import source, verbs
 from windlass.errors import Status, WindlassError
+from windlass.inventory import App, Environment
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -80,6 +81,16 @@ def test_a_hostile_version_is_refused_before_git_sees_it(
 def test_an_unknown_version_is_one_line(repository: Path) -> None:
     with pytest.raises(WindlassError, match="no version 'v9' in"):
         resolve(repository, "v9")
+
+
+def test_an_unknown_version_of_the_entry_has_its_place_and_the_branch_that_was_meant(repository: Path) -> None:
+    app = App("shop", ("a",), str(repository), "mian", ".", "main.yml:2", (), version_at="main.yml:6: apps[0].version")
+    environment = Environment(repository.parent, (app,), ())
+    with pytest.raises(WindlassError) as caught:
+        verbs.source_of(environment, app, None)
+    assert str(caught.value) == f"main.yml:6: apps[0].version: no version 'mian' in {repository}; did you mean main?"
+    with pytest.raises(WindlassError, match=r"^no version 'mian' in .*; did you mean main\?$"):
+        verbs.source_of(environment, app, "mian")
 
 
 @pytest.mark.parametrize("url", ["ext::sh -c id", "http://example.com/x.git", "-x", "git://example.com/x"])

@@ -215,7 +215,7 @@ def test_the_exception_is_found_in_the_log() -> None:
     assert tail.reason(["nothing", "of note"]) == ""
 
 
-# What gunicorn 27 prints for `gunicorn app:nope` with two workers, without the files of its tracebacks. The second half is not always there.
+# What gunicorn 27 prints for `gunicorn app:nope` with two workers, its tracebacks shortened. How it ends is a race.
 GUNICORN_WITHOUT_APP = """\
 [2026-11-22 02:06:57 +0000] [8721] [INFO] Starting gunicorn 27.0.1
 [2026-11-22 02:06:57 +0000] [8721] [INFO] Listening at: http://127.0.0.1:8991 (8721)
