@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import project
+from tests.support import leaks, project
 from tests.support.project import Task
 from tests.support.rendering import APPS, render
 
@@ -132,6 +132,14 @@ def test_the_files_that_were_looked_at_are_those_with_secrets():
     }
     every = {str(task.body) for role in project.roles() for task in project.role_tasks(role)}
     assert [place for place in NOT_SECRET if not any(place in body for body in every)] == []
+
+
+def test_the_files_are_as_closed_as_their_documentation_says():
+    app = project.ROOT / "roles" / "app"
+    tasks = [task for role, task, _ in closed_writers() if role == app]
+    made = {path: f"{owner}:{group} {mode[1:]}" for path, (mode, owner, group) in made_before(app, tasks[0]).items()}
+    documented = {path: rights for path, rights in leaks.documented(APP).items() if path.startswith("/etc/windlass/")}
+    assert documented == {path: rights for path, rights in made.items() if path != "/etc/windlass/cron.json"}
 
 
 def test_what_is_wanted_sometimes_is_made_only_then():

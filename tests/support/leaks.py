@@ -49,6 +49,14 @@ class Canaries:
         return next(name for name, known in self.values.items() if known == value)
 
 
+def documented(app: str) -> dict[str, str]:
+    """Return owner, group and mode of each file that may hold a secret, by its path, as docs/secrets.md says."""
+    rights = {"root": "root:root 600", "root, the app": f"root:{app} 640"}
+    rows = re.findall(r"(?m)^\| [^|]+ \| `(/[^`]+)` \| ([^|]+) \|$", (ROOT / "docs" / "secrets.md").read_text())
+    assert len(rows) > 4, "docs/secrets.md has no table of the places of secrets"
+    return {path.replace("APP", app): rights[who] for path, who in rows}
+
+
 def on_server(server: Server, canaries: Canaries) -> dict[str, set[str]]:
     """Search every file of a server, in memory or on disk; return the names by path."""
     searched = f'$(ls -A | grep -vxE "{"|".join(UNSEARCHED)}")'

@@ -33,6 +33,8 @@ HOMES = {
     "/etc/postfix/sasl_passwd": ("relay",),
     "/etc/redis/guestbook.password": ("redis",),
 }
+# Only with a database on another server.
+ELSEWHERE = f"/etc/windlass/{APP}.owner.env"
 MIGRATION = """\
 import os
 
@@ -264,9 +266,11 @@ def test_no_secret_is_printed(story: Story):
 
 def test_each_secret_is_in_its_own_file_of_the_server_and_nowhere_else(story: Story, server: Server):
     found = leaks.on_server(server, story.owner.canaries)
+    rights = leaks.documented(APP)
+    assert set(rights) - set(HOMES) == {ELSEWHERE}
     for path, names in HOMES.items():
         assert found.get(path, set()) <= set(names), path
-        assert server.run(f"stat -c %a {path}") in ("600", "640"), path
+        assert server.run(f"stat -c '%F %U:%G %a' {path}") == f"regular file {rights[path]}", path
     assert {"SECRET_KEY", "redis", "relay", "webhook", "index"} <= set().union(*found.values()), "nothing was looked at"
     elsewhere = {path: names for path, names in found.items() if path not in HOMES}
     assert not elsewhere
