@@ -109,6 +109,13 @@ def vault_uses(directory: Path) -> list[names.Use]:
     return list(seen)
 
 
+def vault_names(directory: Path) -> set[str]:
+    """Return every name of the vault that has a value, in whichever file of the inventory."""
+    configure()
+    reader = _Reader([directory], _loader_of_what_opens(directory))
+    return {name for variables in reader.variables.values() for name in variables.raw if name.startswith("vault_")}
+
+
 def app_servers(directory: Path) -> int:
     """Return on how many servers the apps run."""
     group = _Reader([directory], _loader_of_what_opens(directory)).inventory.groups.get(GROUP)

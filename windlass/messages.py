@@ -29,11 +29,18 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"known: {', '.join(known)}" if known else "nothing is known here"
 
 
-def near(word: str, known: list[str]) -> str:
+def near(word: str, known: list[str], likeness: float = 0.6) -> str:
     """Return the known word that is nearest, or nothing."""
     import difflib  # slow to import, and only mistakes need it
 
-    return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=0.6)), "")
+    return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=likeness)), "")
+
+
+def vault_name_wanting(name: str, known: list[str]) -> str:
+    """Return what to do about a secret that is not there; the name of another app's is near too, and not meant."""
+    if meant := near(name, known, likeness=0.95):
+        return f"did you mean {meant}?"
+    return "type fab secrets init, with the --env of this inventory"
 
 
 # The command line and the inventory.

@@ -279,6 +279,11 @@ MISTAKES = {
         "main.yml:8: apps[0].env.SECRET_KEY: vault_guestbok_secret_key is not set anywhere; "
         "did you mean vault_guestbook_secret_key?",
     ),
+    "no secret of this app": (
+        ("vault_guestbook_secret_key", "vault_shop_secret_key"),
+        "main.yml:8: apps[0].env.SECRET_KEY: vault_shop_secret_key is not set anywhere; "
+        "type fab secrets init, with the --env of this inventory",
+    ),
     "static prefix": (
         ("    env:", "    static: {static: app/static}\n    env:"),
         "main.yml:6: apps[0].static.static: the URL prefix 'static' must begin with a slash; write /static",

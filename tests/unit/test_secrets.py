@@ -167,6 +167,12 @@ def test_init_does_not_hide_a_file_of_variables_behind_the_folder_of_the_vault(p
     assert said in place.refused("init")
 
 
+def test_init_makes_nothing_that_has_a_value_in_another_file(place: Place):
+    (place.path / "group_vars" / "all" / "secrets.yml").write_text("vault_key: in-use\n")
+    place.succeed("init")
+    assert set(place.values()) == {"vault_key_fallbacks", "vault_salt"}
+
+
 def test_init_again_changes_nothing_and_fills_what_was_added(made: Place):
     before, password, sealed = made.values(), made.password.read_text(), made.vault.read_bytes()
     made.succeed("init")

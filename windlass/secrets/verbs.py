@@ -81,6 +81,7 @@ def _init(directory: Path, screen: Screen) -> None:
 
 def _wanting(directory: Path, there: set[str]) -> tuple[list[names.Use], list[names.Use]]:
     """Return the names without a value: those that may be made up, and those that only the owner knows."""
+    there = there | inventory.vault_names(directory)
     found: dict[str, list[names.Use]] = {}
     for use in inventory.vault_uses(directory):
         if use.name not in there:

@@ -42,8 +42,7 @@ def not_in_vault(value: str, names: dict[str, Any], sealed: bool) -> Iterator[st
         return
     for missing in sorted(set(_VAULT_NAME.findall(value)) - set(names)):
         vaulted = [known for known in names if known.startswith("vault_")]
-        hint = messages.did_you_mean(missing, vaulted) if vaulted else "put it in group_vars/all/vault.yml"
-        yield f"{missing} is not set anywhere; {hint}"
+        yield f"{missing} is not set anywhere; {messages.vault_name_wanting(missing, vaulted)}"
 
 
 def unfit(text: str) -> str:
