@@ -59,12 +59,14 @@ class Call:
         screen: Screen,
         on_output: Callable[[Event], None] | None = None,
         hooks: Hooks | None = None,
+        on_entry: Callable[[Event], None] | None = None,
     ) -> None:
         self.wire = wire
         self.host = host
         self.screen = screen
         self.on_output = on_output or self._kept
         self.hooks = hooks
+        self.on_entry = on_entry
         self.release = ""  # which one the server works on, once it has said so
         self.under_way = False  # the server has all it needs and goes on without us
         self._rest = b""  # of a line that has not come whole yet
@@ -127,6 +129,8 @@ class Call:
             self._phase(str(event.get("phase")), str(event.get("status")), event.get("seconds"))
         elif kind == "release":
             self.release = str(event.get("release", ""))
+        elif kind == "entry" and self.on_entry:
+            self.on_entry(event)
         elif kind == "output":
             self.on_output(event)
         elif kind == "note":

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from windlass import entry as entries
 from windlass import messages, output, specs
 from windlass.errors import InventoryError, WindlassError
 from windlass.secrets import names
@@ -53,6 +54,7 @@ class App:
     scale: Mapping[str, int] = field(default_factory=dict)
     env: tuple[str, ...] = ()  # names alone: values may be secrets
     version_at: str = ""  # FILE:LINE and the key of the version
+    told: Mapping[str, Any] = field(default_factory=dict)  # what the server's release program is told of the entry
 
 
 @dataclass(frozen=True)
@@ -457,6 +459,7 @@ class _Reader:
             scale=full.get("scale") or {},
             env=tuple(full.get("env") or ()),
             version_at=version_at,
+            told=entries.told(entry, specs.options()["apps"]["options"]),
         )
 
 

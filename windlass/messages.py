@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _PROVISION = "run ansible-playbook site.yml"
 _WRITE_SETTINGS = "run ansible-playbook site.yml: it writes the app's settings"
 _NO_SNAPSHOT = "nothing was changed: mend that and deploy again, or set `keep_snapshots: 0` to go without copies"
+_VAULT_VERBS = "fab secrets init makes the vault, edit opens it in your editor, rotate NAME renews one of it"
 _SEE_LOG = "nothing changed for visitors: see the log, mend it and deploy again"
 
 
@@ -118,7 +119,7 @@ def vault_password_unreadable(reason: str) -> WindlassError:
 
 def bad_secrets_action(word: str) -> WindlassError:
     """`fab secrets` takes one of three words."""
-    return WindlassError(f"secrets takes init, edit or rotate, not {word!r}", "type fab secrets edit")
+    return WindlassError(f"secrets takes init, edit or rotate, not {word!r}", _VAULT_VERBS)
 
 
 def secrets_takes_no_name(action: str) -> WindlassError:
@@ -335,7 +336,9 @@ def two_ways_back() -> WindlassError:
 
 def bad_count(text: str) -> WindlassError:
     """What follows `fab scale` is not NAME=COUNT."""
-    return WindlassError(f"{text!r} is not a process and its count", "type fab scale worker=4")
+    name = text.partition("=")[0]
+    name = name if name.replace("-", "").replace("_", "").isalnum() else "worker"
+    return WindlassError(f"{text!r} is not a process and its count", f"type fab scale {name}=N, N from 0 to 100")
 
 
 def no_web() -> WindlassError:
@@ -375,9 +378,9 @@ def bad_reference(version: str, where: str = "") -> WindlassError:
     )
 
 
-def unknown_version(version: str, repository: str, where: str = "", there: Iterable[str] = ()) -> WindlassError:
+def unknown_version(version: str, repository: str, where: str = "", there: list[str] | None = None) -> WindlassError:
     """The repository has no such commit. `where` is the place of the key, `there` are branches and tags."""
-    found = near(version, sorted(there))
+    found = near(version, sorted(there or []))
     return WindlassError(
         f"{where}: no version {version!r} in {repository}".removeprefix(": "),
         f"did you mean {found}?" if found else "name a branch, tag or commit that is there; git log shows them",
@@ -1296,6 +1299,11 @@ def note_taking_back() -> str:
     return "interrupted: the server is asked to take it back; Ctrl-C once more leaves it alone"
 
 
+def note_entry_differs(app: str, host: str, keys: list[str]) -> str:
+    """The inventory was changed, and the server not provisioned."""
+    return f"the entry of {app} differs from what {host} has ({', '.join(keys)}); run ansible-playbook site.yml"
+
+
 def note_nothing_to_restart() -> str:
     """A restart of an app that was never released."""
     return "the app has no release yet: nothing to restart"
@@ -1316,9 +1324,10 @@ def note_notice_failed(wrong: str) -> str:
     return f"the last notice of a release was not sent by {wrong}"
 
 
-def note_no_lines_of(process: str) -> str:
-    """The log holds nothing of that process."""
-    return f"the log has no line of {process}; write it as in the Procfile, such as web or worker"
+def note_no_lines_of(process: str, known: list[str]) -> str:
+    """The log holds nothing of that process; `known` are those of which it has lines."""
+    hint = f"it has lines of {', '.join(known)}" if known else "write it as in the Procfile, such as web or worker"
+    return f"the log has no line of {process}; {hint}"
 
 
 def note_watched(release: str, old: str, seconds: int) -> str:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
-from windlass import inventory, messages, output, source, ways_back
+from windlass import entry, inventory, messages, output, source, ways_back
 from windlass.driver import Call, Event, ServerError, request
 from windlass.errors import Status, WindlassError
 from windlass.hooks import Hooks
@@ -53,11 +53,19 @@ def call(
     archive: source.Archive | None = None,
     on_output: Callable[[Event], None] | None = None,
     hooks: Hooks | None = None,
+    app: App | None = None,
 ) -> Event:
-    """Connect to a host, make one request and return the data of its result."""
+    """Connect to a host, make one request and return the data of its result.
+
+    With an app it is told where the host's idea of the app's entry is not that of the inventory.
+    """
     from windlass.connection import Link
 
-    return Call(Link(host), host.name, screen, on_output, hooks).run(message, archive)
+    def compare(event: Event) -> None:
+        if app and (keys := entry.differing(app.told, app.env, event)):
+            screen.note(messages.note_entry_differs(app.name, host.name, keys))
+
+    return Call(Link(host), host.name, screen, on_output, hooks, compare).run(message, archive)
 
 
 @verb
@@ -99,7 +107,7 @@ def deploy(
                 watch=watch,
             )
             hooks.run("before-check", can_refuse=True, host=host.name)
-            return call(host, screen, message, archive, hooks=hooks)
+            return call(host, screen, message, archive, hooks=hooks, app=chosen)
 
         _everywhere(chosen, screen, act, hooks)
     screen.result(f"https://{chosen.domains[0]}/")
@@ -333,6 +341,7 @@ def logs(app: str | None, process: str | None, follow: bool, lines: str, env: st
     screen, chosen = Screen(), inventory.load(env).app(app)
     several = len(chosen.hosts) > 1
     seen = False
+    known: set[str] = set()
 
     def show(event: Event) -> None:
         nonlocal seen
@@ -344,12 +353,12 @@ def logs(app: str | None, process: str | None, follow: bool, lines: str, env: st
             screen.heading(host.name)
         message = request("logs", chosen.name, process=process, follow=follow, lines=int(lines))
         try:
-            call(host, screen, message, on_output=show)
+            known.update(map(str, call(host, screen, message, on_output=show).get("processes") or []))
         except WindlassError as error:
             if error.status != Status.INTERRUPTED:
                 raise
     if process and not seen and not follow:
-        screen.note(messages.note_no_lines_of(process))
+        screen.note(messages.note_no_lines_of(process, sorted(known)))
     return Status.DONE
 
 
@@ -395,7 +404,7 @@ def _check_start(screen: Screen, app: App, found: source.Source) -> bool:
 def _check_host(screen: Screen, app: App, host: Host) -> bool:
     where = f"{app.name} on {host.name}"
     try:
-        findings: list[dict[str, Any]] = call(host, screen, request("check", app.name)).get("checks") or []
+        findings: list[dict[str, Any]] = call(host, screen, request("check", app.name), app=app).get("checks") or []
     except ServerError as error:
         message = error.message.removeprefix(f"{host.name}: ")
         findings = [{"name": error.code, "ok": False, "message": message, "hint": error.hint}]

@@ -13,23 +13,6 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 
 ROOT = Path(__file__).resolve().parents[2]
-# Secrets (a URL may hold one), and what the web server reads: a change there is no reason to start the app again.
-NOT_FOR_THE_PROGRAM = {
-    "certificate",
-    "content_security_policy",
-    "cron",
-    "deploy_keys",
-    "env",
-    "headers",
-    "limits",
-    "maintenance_allow",
-    "max_body_size",
-    "notify",
-    "packages",
-    "repository",
-    "static",
-    "version",
-}
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -58,11 +41,11 @@ def app_env(app: dict[str, Any], urls: dict[str, str]) -> dict[str, Any]:
 
 def app_settings(app: dict[str, Any], spec: dict[str, Any], **more: Any) -> dict[str, Any]:
     """Return an entry of ``apps`` as the release program reads it: complete, without its secrets."""
-    options = spec["argument_specs"]["main"]["options"]["apps"]["options"]
-    settings = {name: app.get(name, option.get("default")) for name, option in options.items()}
-    if "hooks" in settings:
-        settings["hooks"] = (settings["hooks"] or {}).get("server") or {}
-    return {name: value for name, value in settings.items() if name not in NOT_FOR_THE_PROGRAM} | more
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))
+    from windlass import entry
+
+    return entry.told(app, spec["argument_specs"]["main"]["options"]["apps"]["options"]) | more
 
 
 def without_secrets(apps: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -87,6 +87,7 @@ def test_logs_show_one_process_when_asked(live: Server) -> None:
     try:
         assert "asked" in live.ask("logs").output()
         assert live.ask("logs", process="worker").output().endswith("demo-worker[2]: worked")
+        assert live.ask("logs", process="nope").data == {"processes": ["web", "worker"]}
         process = live.popen({"action": "logs", "follow": True, "lines": 1})
         assert process.stdout
         assert b"worked" in process.stdout.readline()

@@ -16,6 +16,8 @@ from typing import ClassVar
 import pytest
 from conftest import PROCFILE, Reply, Server, app_files, archive_of
 
+from windlass.server.settings import fingerprints
+
 LIVE = {"demo-web-blue", "demo-worker"}
 
 
@@ -194,6 +196,22 @@ def test_a_second_deploy_is_refused_and_told_who_and_what(live: Server) -> None:
     checks = live.ask("check").data["checks"]
     assert [item["name"] for item in checks if not item["ok"]] == ["lock"]
     first.communicate(b"", timeout=20)
+
+
+def test_who_deploys_or_checks_hears_what_the_server_was_told_of_the_entry_but_no_value(live: Server) -> None:
+    live.set_env(TOKEN="opensesame", COLOUR="red")
+    try:
+        for reply in (live.ask("check"), live.deploy(app_files(top="import nothing_such"))):
+            event = reply.events[0]
+            assert event == {
+                "event": "entry",
+                "keys": fingerprints(json.loads(live.paths.settings.read_text())),
+                "env": ["COLOUR", "TOKEN"],
+            }
+            assert "opensesame" not in str(event) and "demo" not in str(event)
+        assert live.ask("status").events[0]["event"] == "result"
+    finally:
+        live.paths.env.unlink()
 
 
 def test_a_rollout_that_waits_is_told_for_whom_and_begins_when_the_lock_is_free(live: Server) -> None:

@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from windlass.driver import Call, ServerError, request
 from windlass.errors import Status, WindlassError
 from windlass.inventory import App, Environment, Host
 from windlass.output import Screen
-from windlass.server import protocol
+from windlass.server import protocol, settings
 from windlass.source import Archive
 
 
@@ -159,6 +160,22 @@ def test_what_is_no_event_is_refused() -> None:
     assert "not understood: 'Welcome to Debian'" in str(error)
 
 
+def test_an_entry_that_the_server_has_otherwise_is_told_before_anything_else(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = {"name": "blog", "health_path": "/up", "build": None}
+    keys = settings.fingerprints(told | {"health_path": "/nope", "front": None})
+    code = f"say(event='entry', keys={keys!r}, env=['OLD']); say(event='result', ok=True, data={{'checks': []}})"
+    monkeypatch.setattr("windlass.connection.Link", lambda _: Process(code))
+    app = replace(APPS[0], told=told, env=("NEW", "OLD"))
+    assert verbs._check_host(Screen(), app, HOSTS[0])
+    assert capsys.readouterr().err == (
+        "  note: the entry of blog differs from what web1 has (health_path, env.NEW); run ansible-playbook site.yml\n"
+    )
+    assert verbs._check_host(Screen(), replace(app, told={}, env=()), HOSTS[0])
+    assert capsys.readouterr().err == ""
+
+
 HOSTS = tuple(Host(name, "192.0.2.1", 22, "deploy", None, None) for name in ("web1", "web2", "web3"))  # type: ignore[arg-type]
 APPS = tuple(App(name, ("a.example.com",), "/r", "HEAD", ".", "main.yml:2", HOSTS) for name in ("blog", "shop"))
 
@@ -255,7 +272,10 @@ def test_a_process_that_the_log_has_nothing_of_is_named(
     monkeypatch.setattr(verbs, "call", lambda *_, **__: {})
     monkeypatch.setattr(verbs.inventory, "load", lambda _: Environment(None, APPS, HOSTS))  # type: ignore[arg-type]
     assert verbs.logs("shop", "web-blue", False, "3", None) == Status.DONE
-    assert "the log has no line of web-blue" in capsys.readouterr().err
+    assert "the log has no line of web-blue; write it as in the Procfile" in capsys.readouterr().err
+    monkeypatch.setattr(verbs, "call", lambda *_, **__: {"processes": ["worker", "web"]})
+    assert verbs.logs("shop", "web-blue", False, "3", None) == Status.DONE
+    assert "the log has no line of web-blue; it has lines of web, worker" in capsys.readouterr().err
 
 
 class Real(Process):

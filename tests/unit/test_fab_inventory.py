@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -11,7 +13,9 @@ import pytest
 import yaml
 
 from windlass import inventory, messages, output, specs, verbs
+from windlass.entry import differing
 from windlass.errors import Status, WindlassError
+from windlass.server import settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -114,6 +118,27 @@ def test_the_example_in_the_design_is_understood(place: Place) -> None:
     place.change("    services: [postgresql]\n", "    health_path: /healthz\n    version: main\n")
     app = inventory.load(str(place.path)).app("guestbook")
     assert (app.version, app.version_at) == ("main", "production/group_vars/all/main.yml:6: apps[0].version")
+
+
+def test_what_the_server_is_told_of_an_entry_is_compared_without_its_values(place: Place) -> None:
+    place.change("    env:", "    hooks: {server: {after-build: x}, laptop: {after-deploy: y}}\n    env:")
+    module = importlib.util.spec_from_file_location("windlass_filters", ROOT / "plugins/filter/windlass.py")
+    assert module and module.loader
+    filters = importlib.util.module_from_spec(module)
+    module.loader.exec_module(filters)
+    app = inventory.load(str(place.path)).app(None)
+    entry = yaml.safe_load((place.path / "group_vars" / "all" / "main.yml").read_text())["apps"][0]
+    spec = yaml.safe_load((ROOT / "roles/app/meta/argument_specs.yml").read_text())
+    written = json.loads(json.dumps(filters.app_settings(entry, spec, user="guestbook", first_host=True)))
+    event = {"keys": settings.fingerprints(written), "env": ["DATABASE_URL", "FLASK_CONFIG", "SECRET_KEY"]}
+    assert differing(app.told, app.env, event) == []
+    assert differing(app.told, (*app.env, "NEW"), event) == ["env.NEW"]
+    assert differing(app.told, ("NEW",), event | {"env": None}) == []
+    event["keys"] = settings.fingerprints(written | {"health_path": "/nope", "build": "false", "hooks": {}})
+    assert differing(app.told, app.env, event) == ["build", "health_path", "hooks"]
+    assert "/nope" not in str(event)
+    del event["keys"]["build"]  # a server of before
+    assert differing(app.told, app.env, event) == ["health_path", "hooks"]
 
 
 # What is written in main.yml instead, and the line that must come of it.

@@ -138,7 +138,9 @@ def test_without_a_count_nothing_changes_and_the_counts_are_told(
     ("words", "said"),
     [
         (["wroker=4"], "the live release has no process wroker; did you mean worker?"),
-        (["worker"], "'worker' is not a process and its count; type fab scale worker=4"),
+        (["worker"], "'worker' is not a process and its count; type fab scale worker=N, N from 0 to 100"),
+        (["web"], "type fab scale web=N"),
+        (["$(id)=x"], "type fab scale worker=N"),
         (["worker=-1"], "is not a process and its count"),
         (["worker=101"], "is not a process and its count"),
         (["web=0"], "an app cannot do without web; fab maintenance on"),

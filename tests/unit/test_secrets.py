@@ -418,7 +418,7 @@ def test_fab_and_ansible_playbook_both_find_the_password(made: Place):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("show",), "secrets takes init, edit or rotate, not 'show'"),
+        (("show",), "secrets takes init, edit or rotate, not 'show'; fab secrets init makes the vault, edit opens it"),
         (("edit", "vault_key"), "secrets edit takes no name"),
     ],
 )

@@ -37,7 +37,7 @@ def make(screen: Screen, chosen: App, found: Source, archive: Archive) -> Plan:
     upload = {"size": archive.size, "sha256": archive.sha256}
     host = chosen.hosts[0]
     message = request("plan", chosen.name, commit=found.commit, version=found.version, archive=upload)
-    return judge(chosen, host.name, found, archive, call(host, screen, message, archive))
+    return judge(chosen, host.name, found, archive, call(host, screen, message, archive, app=chosen))
 
 
 def show(screen: Screen, made: Plan, whole_sql: bool = False) -> None:

@@ -92,12 +92,14 @@ def _answer(prefix: Path, request: object, out: object) -> bool:
     from windlass.server.environment import Context
     from windlass.server.log import ReleaseLog
     from windlass.server.paths import Paths
-    from windlass.server.protocol import CHANGES, Events, Request
+    from windlass.server.protocol import CHANGES, TOLD, Events, Request
     from windlass.server.rollout import maintenance
 
     assert isinstance(request, Request) and isinstance(out, Events)  # noqa: S101
     paths = Paths(prefix, request.app)
     context = Context(paths, settings.load(paths.settings))
+    if request.action in TOLD:
+        out.send({"event": "entry", **settings.told(paths)})
     if request.action in CHANGES and (request.action != "scale" or request.counts is not None):
         return actions.perform(context, request, sys.stdin.buffer, out)
     log = ReleaseLog(paths)

@@ -20,6 +20,7 @@ MOST = 100
 SWITCHES = ("release_command", "follow", "wait", "watch", "downgrade", "restore_snapshot", "confirmed", "on")
 CHANGES = ("deploy", "rollback", "restart", "scale")
 ACTIONS = (*CHANGES, "releases", "status", "logs", "run", "check", "maintenance", "plan")
+TOLD = ("deploy", "plan", "check")  # begin with what the server was told of the entry
 OF_PIPELINES = ("deploy", "plan", "check", "status", "releases")
 TEXT = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")

@@ -146,12 +146,19 @@ def logs(context: Context, request: Request, events: Events) -> dict[str, object
     environment.app_values(context.paths)  # what is secret in them is masked in the lines
     filtered = wanted if sources == [context.paths.log] else None
     followers = [Follower(path) for path in sources]
-    lines = [line for follower in followers for line in follower.lines() if not filtered or filtered.search(line)]
+    there = [line for follower in followers for line in follower.lines()]
+    lines = [line for line in there if not filtered or filtered.search(line)]
     for line in lines[-request.lines :] if request.lines else []:
         events.output("stdout", line)
     if request.follow:
         _follow(followers, filtered, events)
-    return {}
+    return {} if lines else {"processes": _speakers(there, context.settings.name)}
+
+
+def _speakers(lines: list[str], app: str) -> list[str]:
+    """Return the processes that a log has lines of."""
+    tag = re.compile(rf"(?:^|\s){re.escape(app)}-([\w-]{{1,32}})(?:\[\d+\])?:")
+    return sorted({found[1] for line in lines if (found := tag.search(line))})
 
 
 def _sources(context: Context, process: str) -> list[Path]:

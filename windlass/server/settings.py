@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from windlass import messages
-from windlass.server import masking, names
+from windlass.server import envfile, masking, names
+from windlass.server.errors import Failure
+from windlass.server.paths import Paths
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,22 @@ def load(path: Path) -> Settings:
     except (OSError, ValueError) as error:
         raise messages.settings_unreadable(path, str(error)) from error
     return read(data)
+
+
+def fingerprints(data: Mapping[str, object]) -> dict[str, str]:
+    """Return a mark of each value, by which another side knows whether it has the same; the value stays here."""
+    from hashlib import sha256  # wanted at few of this program's many starts
+
+    return {key: sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16] for key, value in data.items()}
+
+
+def told(paths: Paths) -> dict[str, object]:
+    """Return what this server was told of the app's entry: a mark of each key, and the names of its `env`."""
+    try:
+        names: list[str] | None = sorted(envfile.parse(paths.env.read_text()))
+    except (OSError, ValueError, Failure):
+        names = None
+    return {"keys": fingerprints(json.loads(paths.settings.read_text())), "env": names}
 
 
 def read(data: Mapping[str, object]) -> Settings:
