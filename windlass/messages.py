@@ -378,9 +378,9 @@ def bad_reference(version: str, where: str = "") -> WindlassError:
     )
 
 
-def unknown_version(version: str, repository: str, where: str = "", there: list[str] | None = None) -> WindlassError:
+def unknown_version(version: str, repository: str, where: str, there: list[str]) -> WindlassError:
     """The repository has no such commit. `where` is the place of the key, `there` are branches and tags."""
-    found = near(version, sorted(there or []))
+    found = near(version, sorted(there))
     return WindlassError(
         f"{where}: no version {version!r} in {repository}".removeprefix(": "),
         f"did you mean {found}?" if found else "name a branch, tag or commit that is there; git log shows them",

@@ -23,7 +23,7 @@ They go into `group_vars/all/main.yml` of the inventory, or for one host into `h
 names of your own, for secrets, begin with `vault_`.
 """
 
-_MARKUP = re.compile(r"\bC\(([^)]*(?:\([^)]*\)[^)]*)*)\)")
+_MARKUP = re.compile(r"\bC\(([^()]*(?:\([^()]*\)[^()]*)*)\)")
 
 
 def text() -> str:

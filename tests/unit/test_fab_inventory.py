@@ -311,7 +311,7 @@ MISTAKES = {
     ),
     "static prefix": (
         ("    env:", "    static: {static: app/static}\n    env:"),
-        "main.yml:6: apps[0].static.static: the URL prefix 'static' must begin with a slash; write /static",
+        "main.yml:6: apps[0].static.static: the URL prefix 'static' must begin with a slash; write /static/",
     ),
     "folder outside": (
         ("    env:", "    shared: [../uploads]\n    env:"),

@@ -151,10 +151,8 @@ def _folders(entry: dict[str, Any]) -> Iterator[Finding]:
             yield ("shared", index), message
     for prefix, place in (entry.get("static") or {}).items():
         if not _STATIC_PREFIX.fullmatch(str(prefix)) or ".." in str(prefix):
-            yield (
-                ("static", prefix),
-                f"the URL prefix {prefix!r} must begin with a slash; write /{str(prefix).lstrip('/')}",
-            )
+            meant = str(prefix).strip("/")
+            yield ("static", prefix), f"the URL prefix {prefix!r} must begin with a slash; write /{meant}/"
         if message := _bad_place(place):
             yield ("static", prefix), message
 
