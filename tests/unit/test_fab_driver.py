@@ -167,10 +167,12 @@ def test_an_entry_that_the_server_has_otherwise_is_told_before_anything_else(
     keys = settings.fingerprints(told | {"health_path": "/nope", "front": None})
     code = f"say(event='entry', keys={keys!r}, env=['OLD']); say(event='result', ok=True, data={{'checks': []}})"
     monkeypatch.setattr("windlass.connection.Link", lambda _: Process(code))
+    monkeypatch.setattr(output._InUse, "inventory", "inventories/staging")
     app = replace(APPS[0], told=told, env=("NEW", "OLD"))
     assert verbs._check_host(Screen(), app, HOSTS[0])
     assert capsys.readouterr().err == (
-        "  note: the entry of blog differs from what web1 has (health_path, env.NEW); run ansible-playbook site.yml\n"
+        "  note: the entry of blog differs from what web1 has (health_path, env.NEW); "
+        "run ansible-playbook -i inventories/staging site.yml\n"
     )
     assert verbs._check_host(Screen(), replace(app, told={}, env=()), HOSTS[0])
     assert capsys.readouterr().err == ""
