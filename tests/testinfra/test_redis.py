@@ -64,11 +64,13 @@ def test_an_app_cannot_read_the_passwords(host: Host, apps: list[str]) -> None:
 def test_redis_itself_writes_nothing_where_root_keeps_its_configuration(host: Host, apps: list[str]) -> None:
     """Root reads the passwords there and hands them over: they have to be root's own."""
     host.check_output("DEBIAN_FRONTEND=noninteractive dpkg-reconfigure redis-tools")  # as an update does
-    assert host.check_output("stat -c '%U:%G %a' /etc/redis") == "root:redis 2750"
+    assert host.check_output("stat -c '%U:%G %a' /etc/redis") == "root:redis 750"
     assert host.run("runuser -u redis -- touch /etc/redis/anything").rc != 0
     for app in apps:
         assert host.run("runuser -u redis -- ln -sf /etc/shadow /etc/redis/%s.password", app).rc != 0
-        assert host.check_output("stat -c '%%F %%U %%a' /etc/redis/%s.password", app) == "regular file root 600"
+        assert (
+            host.check_output("stat -c '%%F %%U:%%G %%a' /etc/redis/%s.password", app) == "regular file root:root 600"
+        )
 
 
 @pytest.mark.skipif(
