@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 
 import pytest
 from conftest import Server
@@ -44,6 +45,15 @@ def test_more_and_fewer_of_one_process_leave_all_others_alone(scaled: Server) ->
     wanted = json.dumps(scaled.settings | {"scale": {"worker": 0}}, indent=4, sort_keys=True) + "\n"
     assert written == wanted
     assert os.stat(scaled.paths.settings).st_mode & 0o777 == 0o644  # noqa: PTH116
+
+
+def test_what_stays_does_not_count_as_started_with_former_settings(scaled: Server) -> None:
+    time.sleep(2)  # Supervisor knows the second alone
+    assert scaled.ask("scale", counts={"worker": 2}).ok
+    assert scaled.stale() == {"follows": [], "leads": []}
+    scaled.set_env(COLOUR="red")
+    assert scaled.ask("scale", counts={"worker": 1}).ok
+    assert scaled.stale() == {"follows": [], "leads": ["demo"]}
 
 
 def test_the_workers_of_the_web_server_change_without_a_gap(scaled: Server) -> None:

@@ -68,7 +68,7 @@ def with_scale(text: str, wanted: Mapping[str, int]) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Replace the settings file; it stays whose it is."""
+    """Replace the settings file; it stays whose it is, and as old: the processes were started with all else in it."""
     if path.read_text() == text:
         return
     status = path.stat()
@@ -76,6 +76,7 @@ def _write(path: Path, text: str) -> None:
     files.replace(beside, text, status.st_mode & 0o777)
     if os.geteuid() == 0:
         os.chown(beside, status.st_uid, status.st_gid)
+    os.utime(beside, ns=(status.st_atime_ns, status.st_mtime_ns))
     beside.rename(path)
     files.sync_folder(path.parent)
 
